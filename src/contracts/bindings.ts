@@ -1,0 +1,33 @@
+import type { CompletedWaitpoint, RunExecutor } from './rpc.ts'
+
+/** Bindings of the Worker (wrangler.toml). Object namespaces are typed by the RPC interfaces in this folder. */
+export interface Env {
+  DIRECTORY: DurableObjectNamespace
+  PROJECT: DurableObjectNamespace
+  TASK: DurableObjectNamespace
+  ENVIRONMENT: DurableObjectNamespace
+  RUN: DurableObjectNamespace
+  HISTORY: DurableObjectNamespace
+  SCHEDULER: DurableObjectNamespace
+  DISPATCH: Queue<DispatchHint>
+  BUCKET: R2Bucket
+  LOADER: WorkerLoader
+  /** Local host only: network services that refuse / allow private addresses. In production the plain fetch is used. */
+  EGRESS_PUBLIC?: Fetcher
+  EGRESS_PRIVATE?: Fetcher
+  /** 32+ random bytes as hex; everything the platform signs or encrypts derives from it. */
+  ROOT_SECRET?: string
+  /** 'true' lets tasks reach private addresses (default under `npm run dev`). */
+  ALLOW_PRIVATE_EGRESS?: string
+  /** Requests per 10 s and burst per environment key; 'off' disables. */
+  RATE_LIMIT?: string
+  /** Concurrent runs per environment (base limit). */
+  ENVIRONMENT_CONCURRENCY?: string
+}
+
+/** A queue message carries ids only: EnvironmentDO decides what it means. */
+export interface DispatchHint {
+  environment: string
+}
+
+export type { CompletedWaitpoint, RunExecutor }

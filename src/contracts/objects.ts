@@ -1,0 +1,301 @@
+/** RPC surface of each Durable Object. An object's class implements its interface; callers import only this file. */
+import type {
+  BundleIndex,
+  Caller,
+  CompletedWaitpoint,
+  EnvironmentIdentity,
+  EnvironmentSlug,
+  FinishInput,
+  ListRunsInput,
+  ListRunsResult,
+  Packet,
+  RpcResult,
+  RunDetail,
+  SpanRecord,
+  TriggerInput,
+  TriggerResult,
+  WorkerVersion,
+} from './rpc.ts'
+
+/** Object names. EnvironmentDO: `<locator>:<partition>`; RunDO: `<locator>:<partition>:<slot>`; HistoryDO: `<locator>:<partition>:<yyyymmdd>`; TaskDO: `<locator>`; ProjectDO: project id; DirectoryDO: `directory`; SchedulerDO: `<locator>`. */
+export const objectNames = {
+  environment: (locator: string, partition = '0'): string => `${locator}:${partition}`,
+  run: (locator: string, partition: string, slot: number): string => `${locator}:${partition}:${slot}`,
+  history: (locator: string, partition: string, day: string): string => `${locator}:${partition}:${day}`,
+  task: (locator: string): string => locator,
+  scheduler: (locator: string): string => locator,
+  directory: 'directory',
+} as const
+
+export interface BatchCreateInput {
+  batchId: string
+  operationId: string
+  runCount: number
+  parentRunId?: string
+  resumeParentOnCompletion?: boolean
+  idempotencyKey?: string
+}
+export interface BatchItem extends TriggerInput {
+  index: number
+}
+export interface BatchRecord {
+  id: string
+  status: 'PENDING' | 'PROCESSING' | 'COMPLETED' | 'PARTIAL_FAILED' | 'ABORTED'
+  idempotencyKey?: string
+  createdAt: number
+  updatedAt: number
+  processingCompletedAt?: number
+  runCount: number
+  runs: string[]
+  errors: { index: number; taskIdentifier: string; error: string; errorCode?: string }[]
+}
+export interface WaitpointRecord {
+  id: string
+  type: 'RUN' | 'DATETIME' | 'MANUAL' | 'BATCH'
+  status: 'WAITING' | 'COMPLETED' | 'TIMED_OUT'
+  createdAt: number
+  completedAt?: number
+  /** Time-out of a token, end of a duration wait. */
+  completedAfter?: number
+  idempotencyKey?: string
+  idempotencyKeyExpiresAt?: number
+  tags: string[]
+  output?: Packet
+  outputIsError: boolean
+}
+export type MetadataOperation =
+  | { type: 'set'; key: string; value: unknown }
+  | { type: 'delete'; key: string }
+  | { type: 'append'; key: string; value: unknown }
+  | { type: 'remove'; key: string; value: unknown }
+  | { type: 'increment'; key: string; value: number }
+  | { type: 'update'; value: Record<string, unknown> }
+
+/** EnvironmentDO: the only place that decides who runs next. */
+export interface EnvironmentObject {
+  trigger(caller: Caller, input: TriggerInput): Promise<RpcResult<TriggerResult>>
+  /** All or nothing; results in input order. `batch` absent = a plain list (API generation 1 and 2 create the batch first). */
+  triggerMany(caller: Caller, inputs: TriggerInput[]): Promise<RpcResult<TriggerResult>[]>
+  createBatch(
+    caller: Caller,
+    input: BatchCreateInput,
+  ): Promise<RpcResult<{ id: string; runCount: number; isCached: boolean; idempotencyKey?: string }>>
+  /** Phase 2: de-duplicated by index; seals itself when all indexes are in. */
+  addBatchItems(
+    caller: Caller,
+    batchId: string,
+    items: BatchItem[],
+  ): Promise<
+    RpcResult<{ itemsAccepted: number; itemsDeduplicated: number; sealed: boolean; enqueuedCount: number; expectedCount: number }>
+  >
+  getBatch(caller: Caller, batchId: string): Promise<RpcResult<BatchRecord>>
+  getRun(caller: Caller, runId: string): Promise<RpcResult<RunDetail>>
+  listRuns(caller: Caller, input: ListRunsInput): Promise<RpcResult<ListRunsResult>>
+  cancelRun(caller: Caller, runId: string, reason?: string): Promise<RpcResult<{ id: string; alreadyFinished: boolean }>>
+  rescheduleRun(caller: Caller, runId: string, delayUntil: number): Promise<RpcResult<RunDetail>>
+  addTags(caller: Caller, runId: string, tags: string[]): Promise<RpcResult<{ added: number }>>
+  getMetadata(caller: Caller, runId: string): Promise<RpcResult<Record<string, unknown>>>
+  updateMetadata(
+    caller: Caller,
+    runId: string,
+    update: {
+      metadata?: Record<string, unknown>
+      operations?: MetadataOperation[]
+      parentOperations?: MetadataOperation[]
+      rootOperations?: MetadataOperation[]
+    },
+  ): Promise<RpcResult<Record<string, unknown>>>
+  getTrace(caller: Caller, runId: string): Promise<RpcResult<{ run: RunDetail; spans: SpanRecord[] }>>
+  resetIdempotencyKey(caller: Caller, task: string, key: string): Promise<RpcResult<{ cleared: number }>>
+  createToken(
+    caller: Caller,
+    input: { id: string; timeoutAt?: number; idempotencyKey?: string; idempotencyKeyExpiresAt?: number; tags?: string[] },
+  ): Promise<RpcResult<{ id: string; isCached: boolean }>>
+  getToken(caller: Caller, id: string): Promise<RpcResult<WaitpointRecord>>
+  listTokens(
+    caller: Caller,
+    input: {
+      size: number
+      after?: string
+      before?: string
+      statuses?: string[]
+      tags?: string[]
+      idempotencyKey?: string
+      from?: number
+      to?: number
+    },
+  ): Promise<RpcResult<{ tokens: WaitpointRecord[]; next?: string; previous?: string }>>
+  /** First completion wins; completing again is a success that changes nothing. */
+  completeToken(caller: Caller, id: string, output: Packet | undefined, isError?: boolean): Promise<RpcResult<{ success: true }>>
+  waitForToken(caller: Caller, runId: string, waitpointId: string): Promise<RpcResult<{ success: true }>>
+  waitForDuration(
+    caller: Caller,
+    runId: string,
+    input: { waitpointId: string; until: number; idempotencyKey?: string; idempotencyKeyExpiresAt?: number },
+  ): Promise<RpcResult<{ waitUntil: number; waitpointId: string }>>
+  listQueues(
+    caller: Caller,
+    input: { page: number; perPage: number },
+  ): Promise<RpcResult<{ queues: QueueRecord[]; count: number }>>
+  getQueue(caller: Caller, ref: { by: 'id' | 'name'; value: string }): Promise<RpcResult<QueueRecord>>
+  pauseQueue(caller: Caller, ref: { by: 'id' | 'name'; value: string }, paused: boolean): Promise<RpcResult<QueueRecord>>
+
+  /** From TaskDO at promote and after a variable or key change; acknowledged once stored. */
+  setVersion(identity: EnvironmentIdentity, current: WorkerVersion, variables: Record<string, string>): Promise<void>
+  setVariables(identity: EnvironmentIdentity, variables: Record<string, string>): Promise<void>
+  /** Older epochs are refused from now on (revocation). */
+  setKeyEpoch(epoch: number): Promise<void>
+
+  /** From RunDO. A stale lease gets `{ ok: false, error.code: 'STALE_LEASE' }`. */
+  finish(input: FinishInput): Promise<RpcResult<{ released: boolean }>>
+  /** From the `dispatch` queue's consumer and the minute cron: look at what is due. */
+  wake(): Promise<void>
+}
+
+export interface QueueRecord {
+  id: string
+  name: string
+  type: 'task' | 'custom'
+  running: number
+  queued: number
+  paused: boolean
+  concurrencyLimit: number | null
+}
+
+export interface DeploymentRecord {
+  id: string
+  shortCode: string
+  version: string
+  status: 'PENDING' | 'BUILDING' | 'DEPLOYING' | 'DEPLOYED' | 'FAILED' | 'CANCELED' | 'TIMED_OUT'
+  contentHash: string
+  createdAt: number
+  deployedAt?: number
+  runtime?: string
+  runtimeVersion?: string
+  git?: Record<string, unknown>
+  error?: { name: string; message: string; stack?: string }
+  isCurrent: boolean
+  worker?: {
+    id: string
+    version: string
+    tasks: { id: string; slug: string; filePath: string; exportName?: string; triggerSource?: string; payloadSchema?: unknown }[]
+  }
+}
+
+/** TaskDO: versions, tasks and deployments of one environment. */
+export interface TaskObject {
+  createDeployment(
+    identity: EnvironmentIdentity,
+    input: {
+      id: string
+      contentHash: string
+      bundleHash: string
+      runtime?: string
+      git?: Record<string, unknown>
+      sdkVersion?: string
+    },
+  ): Promise<DeploymentRecord>
+  /** Stores the version; with `promote`, makes it current and answers only after EnvironmentDO took its copy. */
+  completeDeployment(
+    identity: EnvironmentIdentity,
+    id: string,
+    index: BundleIndex,
+    promote: boolean,
+    variables: Record<string, string>,
+  ): Promise<RpcResult<DeploymentRecord>>
+  failDeployment(id: string, error: { name: string; message: string; stack?: string }): Promise<void>
+  getDeployment(id: string): Promise<DeploymentRecord | null>
+  listDeployments(input: {
+    size: number
+    after?: string
+    status?: string
+    from?: number
+    to?: number
+  }): Promise<{ deployments: DeploymentRecord[]; next?: string }>
+  currentDeployment(): Promise<DeploymentRecord | null>
+  promote(
+    identity: EnvironmentIdentity,
+    version: string,
+    variables: Record<string, string>,
+    allowRollbacks?: boolean,
+  ): Promise<RpcResult<DeploymentRecord>>
+}
+
+/** DirectoryDO: who and where; never on the path of a warm request. */
+export interface DirectoryObject {
+  /** First start: creates the owner with this token's hash if there is none. Idempotent. */
+  seed(input: { tokenHash: string; email: string }): Promise<{ userId: string }>
+  userByToken(
+    tokenHash: string,
+  ): Promise<{
+    userId: string
+    email: string
+    organizationId: string
+    organizationSlug: string
+    organizationTitle: string
+  } | null>
+  /** Creates the project for the user when the ref is new; null when it belongs to somebody else. */
+  projectByRef(ref: string, userId: string): Promise<ProjectSummary | null>
+  createProject(userId: string, name: string): Promise<ProjectSummary>
+  listProjects(userId: string): Promise<ProjectSummary[]>
+  locate(locator: string): Promise<{ projectId: string } | null>
+  registerLocator(locator: string, projectId: string): Promise<void>
+  /** Environments the minute cron should wake (a coarse hint). */
+  noteTimers(environment: string): Promise<void>
+  environmentsWithTimers(): Promise<string[]>
+}
+export interface ProjectSummary {
+  id: string
+  ref: string
+  name: string
+  slug: string
+  createdAt: number
+  organizationId: string
+  organizationSlug: string
+  organizationTitle: string
+  ownerUserId: string
+}
+
+/** A key as ProjectDO gives it to the Worker for verification and for echoing to a PAT holder. */
+export interface EnvironmentAccess {
+  identity: EnvironmentIdentity
+  /** The raw secret key (recoverable, design D9). */
+  apiKey: string
+  keyEpoch: number
+  /** Keys in their grace period, newest first. */
+  previousKeys: string[]
+}
+
+/** ProjectDO: environments, keys, variables of one project. */
+export interface ProjectObject {
+  init(summary: ProjectSummary): Promise<void>
+  /** dev is per user and made on first use; the others exist once. With a branch: the preview/dev branch environment, or null. */
+  environment(slug: EnvironmentSlug, userId?: string, branch?: string): Promise<EnvironmentAccess | null>
+  environmentByLocator(locator: string, branch?: string): Promise<EnvironmentAccess | null>
+  upsertBranch(env: 'preview' | 'dev', branch: string, userId: string, git?: Record<string, unknown>): Promise<{ id: string }>
+  archiveBranch(env: 'preview' | 'dev', branch: string): Promise<{ id: string } | null>
+  listBranches(): Promise<{ id: string; name: string; createdAt: number; updatedAt: number; isPaused: boolean }[]>
+  regenerateKey(locator: string, revokeNow?: boolean): Promise<EnvironmentAccess | null>
+  listVariables(locator: string): Promise<{ name: string; value: string; isSecret: boolean }[]>
+  setVariables(
+    locator: string,
+    variables: Record<string, string>,
+    options: { override: boolean; isSecret?: boolean },
+  ): Promise<{ conflicts: string[] }>
+  deleteVariable(locator: string, name: string): Promise<boolean>
+}
+
+/** HistoryDO: what final runs leave, one object per environment, partition and day of the run's id. */
+export interface HistoryObject {
+  put(runs: { runId: string; record: RunDetail; spans: SpanRecord[] }[]): Promise<void>
+  get(runId: string): Promise<{ record: RunDetail; spans: SpanRecord[] } | null>
+  expire(at: number): Promise<void>
+}
+
+/** SchedulerDO: declared schedules of one environment and their next ticks. */
+export interface SchedulerObject {
+  syncDeclared(identity: EnvironmentIdentity, schedules: { task: string; cron: string; timezone: string }[]): Promise<void>
+  list(): Promise<{ id: string; task: string; cron: string; timezone: string; active: boolean; nextRun?: number }[]>
+}
+
+export type { CompletedWaitpoint }

@@ -19,6 +19,10 @@ export interface Env {
   ROOT_SECRET?: string
   /** 'true' lets tasks reach private addresses (default under `npm run dev`). */
   ALLOW_PRIVATE_EGRESS?: string
+  /** Origin tasks call the platform by when the deploy did not record one. */
+  PLATFORM_ORIGIN?: string
+  /** Ports of the platform on this machine, comma separated (local host): tasks never reach them directly. */
+  PLATFORM_PORTS?: string
   /** Requests per 10 s and burst per environment key; 'off' disables. */
   RATE_LIMIT?: string
   /** Concurrent runs per environment (base limit). */

@@ -225,9 +225,7 @@ export interface TaskObject {
 export interface DirectoryObject {
   /** First start: creates the owner with this token's hash if there is none. Idempotent. */
   seed(input: { tokenHash: string; email: string }): Promise<{ userId: string }>
-  userByToken(
-    tokenHash: string,
-  ): Promise<{
+  userByToken(tokenHash: string): Promise<{
     userId: string
     email: string
     organizationId: string

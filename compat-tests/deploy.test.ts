@@ -1,0 +1,129 @@
+import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { tasks } from '@trigger.dev/sdk'
+import { afterAll, describe, expect, it } from 'vitest'
+import { deploy, environmentKey } from './cli.ts'
+import { endpoints, finished, hasStatus, http, useProject } from './harness.ts'
+
+const fixtures = join(import.meta.dirname, 'fixtures')
+/** Git ignores it, and the SDK is found in the node_modules of the repository above it. */
+const scratch = join(import.meta.dirname, '../.state/compat')
+const folders: string[] = []
+afterAll(() => {
+  for (const folder of folders) rmSync(folder, { recursive: true, force: true })
+})
+
+const letters = 'abcdefghijklmnopqrstuvwxyz'
+
+function makeProject(files: Record<string, string>, dependencies: Record<string, string> = {}): { folder: string; ref: string } {
+  mkdirSync(scratch, { recursive: true })
+  const folder = mkdtempSync(join(scratch, 'project-'))
+  folders.push(folder)
+  const ref = `proj_${Array.from({ length: 20 }, () => letters[Math.floor(Math.random() * 26)]).join('')}`
+  cpSync(join(fixtures, 'plain/package-lock.json'), join(folder, 'package-lock.json'))
+  writeFileSync(
+    join(folder, 'package.json'),
+    JSON.stringify({
+      name: 'made',
+      private: true,
+      type: 'module',
+      dependencies: { '@trigger.dev/sdk': '4.8.3', ...dependencies },
+    }),
+  )
+  const config = files['trigger.config.ts'] ?? `project: 'REF', dirs: ['./src'], maxDuration: 60`
+  writeFileSync(
+    join(folder, 'trigger.config.ts'),
+    `import { defineConfig } from '@trigger.dev/sdk'\nexport default defineConfig({ ${config.replace('REF', ref)} })\n`,
+  )
+  for (const [path, text] of Object.entries(files)) {
+    if (path === 'trigger.config.ts') continue
+    mkdirSync(dirname(join(folder, path)), { recursive: true })
+    writeFileSync(join(folder, path), text)
+  }
+  return { folder, ref }
+}
+
+function source(id: string, body: string, before = ''): string {
+  return `import { task } from '@trigger.dev/sdk'\n${before}\nexport const t = task({ id: '${id}', run: async () => { ${body} } })\n`
+}
+
+async function rejected(files: Record<string, string>, dependencies: Record<string, string> = {}): Promise<string> {
+  const { folder, ref } = makeProject(files, dependencies)
+  const result = await deploy(endpoints, folder)
+  // What the CLI does not wait for is told by the deployment itself.
+  const { secretKey } = await environmentKey(endpoints, folder, 'prod')
+  const list = await http('GET', '/api/v1/deployments', undefined, { authorization: `Bearer ${secretKey}` })
+  const latest = list.body?.data?.[0] as { status: string; error?: { message: string } } | undefined
+  expect(result.code !== 0 || latest?.status === 'FAILED', `${ref} was deployed\n${result.output}`).toBe(true)
+  const current = await http('GET', '/api/v1/deployments/current', undefined, { authorization: `Bearer ${secretKey}` })
+  expect(current.status).toBe(404)
+  return `${result.output}\n${latest?.error?.message ?? ''}`
+}
+
+describe('deploying', () => {
+  it('makes the new version current at once', async () => {
+    const { folder } = makeProject({ 'src/a.ts': source('a', 'return 1') })
+    expect((await deploy(endpoints, folder)).code).toBe(0)
+    useProject(await environmentKey(endpoints, folder, 'prod'))
+    const first = await finished((await tasks.trigger('a', {})).id)
+    writeFileSync(join(folder, 'src/a.ts'), source('a', 'return 2'))
+    expect((await deploy(endpoints, folder)).code).toBe(0)
+    const second = await finished((await tasks.trigger('a', {})).id)
+    expect([first.output, second.output]).toEqual([1, 2])
+    expect(second.version).not.toBe(first.version)
+  })
+
+  it('A50 starts runs that waited for their version', async () => {
+    const { folder } = makeProject({ 'src/a.ts': source('late', 'return "here"') })
+    useProject(await environmentKey(endpoints, folder, 'prod'))
+    const handle = await tasks.trigger('late', {})
+    await hasStatus(handle.id, 'PENDING_VERSION')
+    expect((await deploy(endpoints, folder)).code).toBe(0)
+    expect((await finished(handle.id)).output).toBe('here')
+  })
+
+  it('goes to staging when asked', async () => {
+    const { folder } = makeProject({ 'src/a.ts': source('staged', 'return process.env.TRIGGER_API_URL ? 1 : 0') })
+    expect((await deploy(endpoints, folder, ['--env', 'staging'])).code).toBe(0)
+    const project = await environmentKey(endpoints, folder, 'staging')
+    expect(project.secretKey).toMatch(/^tr_stg_/)
+    useProject(project)
+    expect((await finished((await tasks.trigger('staged', {})).id)).output).toBe(1)
+  })
+
+  it('refuses two tasks with one id', async () => {
+    const output = await rejected({ 'src/a.ts': source('same', 'return 1'), 'src/b.ts': source('same', 'return 2') })
+    expect(output).toMatch(/same/)
+  })
+
+  it('refuses a file that throws while loading', async () => {
+    const output = await rejected({ 'src/a.ts': source('a', 'return 1', "throw new Error('thrown at the top')") })
+    expect(output).toMatch(/thrown at the top/)
+  })
+
+  it('refuses a native addon', async () => {
+    const output = await rejected(
+      {
+        'src/a.ts': source('a', 'return typeof sharp', "import sharp from 'sharp'"),
+        'trigger.config.ts': `project: 'REF', dirs: ['./src'], maxDuration: 60, build: { external: ['sharp'] }`,
+        'node_modules/sharp/package.json': '{"name":"sharp","version":"0.34.0","main":"index.js"}',
+        'node_modules/sharp/index.js': 'module.exports = function sharp() {}',
+      },
+      { sharp: '0.34.0' },
+    )
+    expect(output).toMatch(/sharp/)
+  })
+
+  it('refuses a browser', async () => {
+    const output = await rejected(
+      {
+        'src/a.ts': source('a', 'return typeof puppeteer', "import puppeteer from 'puppeteer'"),
+        'trigger.config.ts': `project: 'REF', dirs: ['./src'], maxDuration: 60, build: { external: ['puppeteer'] }`,
+        'node_modules/puppeteer/package.json': '{"name":"puppeteer","version":"24.0.0","main":"index.js"}',
+        'node_modules/puppeteer/index.js': 'module.exports = {}',
+      },
+      { puppeteer: '24.0.0' },
+    )
+    expect(output).toMatch(/puppeteer/)
+  })
+})

@@ -1,0 +1,15 @@
+import { defineConfig } from 'vitest/config'
+
+export default defineConfig({
+  test: {
+    root: import.meta.dirname,
+    name: 'compat',
+    include: ['**/*.test.ts'],
+    exclude: ['**/node_modules/**', 'fixtures/**'],
+    globalSetup: ['./platform.ts'],
+    // Scenarios mostly wait; files share one platform on the same cores.
+    maxWorkers: 2,
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
+  },
+})

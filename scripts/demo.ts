@@ -1,0 +1,95 @@
+/**
+ * `npm run demo [-- --once] [--port 8787] [--state DIR]`: starts a platform, deploys examples/hello-world with the
+ * unmodified CLI, triggers it with the unmodified SDK and shows what happens.
+ */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { configure, runs, tasks } from '@trigger.dev/sdk'
+import { deployProject } from './deploy-project.ts'
+import { type Endpoints, startPlatform, stopOnSignal } from './dev.ts'
+import { freePort, root } from './local-host.ts'
+
+const finalStates = ['COMPLETED', 'FAILED', 'CRASHED', 'CANCELED', 'SYSTEM_FAILURE', 'EXPIRED', 'TIMED_OUT']
+const PATIENCE_MS = 120_000
+
+interface RunEvent {
+  spanId: string
+  message: string
+  kind?: string
+  level?: string
+  isPartial?: boolean
+}
+
+async function follow(endpoints: Endpoints, runId: string): Promise<{ status: string; output: unknown; error: unknown }> {
+  const shown = new Set<string>()
+  let status = ''
+  const deadline = Date.now() + PATIENCE_MS
+  while (Date.now() < deadline) {
+    const run = await runs.retrieve(runId)
+    for (const event of await logLines(endpoints, runId)) {
+      if (shown.has(event.spanId)) continue
+      shown.add(event.spanId)
+      console.log(`    ${event.level?.toLowerCase() ?? 'log'}: ${event.message}`)
+    }
+    if (run.status !== status) console.log(`  ${run.status}`)
+    status = run.status
+    if (finalStates.includes(status)) return { status, output: run.output, error: run.error }
+    await new Promise((done) => setTimeout(done, 200))
+  }
+  throw new Error(`Run ${runId} is still ${status} after ${PATIENCE_MS / 1000} s`)
+}
+
+async function logLines(endpoints: Endpoints, runId: string): Promise<RunEvent[]> {
+  const response = await fetch(`${endpoints.apiUrl}/api/v1/runs/${runId}/events`, {
+    headers: { authorization: `Bearer ${endpoints.secretKeys.prod}` },
+  })
+  if (!response.ok) throw new Error(`Events of ${runId}: ${response.status} ${await response.text()}`)
+  const { events } = (await response.json()) as { events: RunEvent[] }
+  return events.filter((event) => !event.isPartial && ['LOG', 'DEBUG', 'INFO', 'WARN', 'ERROR'].includes(event.level ?? ''))
+}
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: { once: { type: 'boolean', default: false }, port: { type: 'string' }, state: { type: 'string' } },
+  })
+  const temporary = values.state ? undefined : mkdtempSync(join(tmpdir(), 'trigger-do-demo-'))
+  const port = values.port ? Number(values.port) : values.once ? await freePort() : 8787
+  const platform = await startPlatform({ port, state: values.state ?? (temporary as string) })
+  const stop = async (): Promise<void> => {
+    await platform.stop()
+    if (temporary) rmSync(temporary, { recursive: true, force: true })
+  }
+  stopOnSignal(stop)
+  try {
+    const { apiUrl, accessToken, secretKeys } = platform.endpoints
+    console.log(`Platform: ${apiUrl}`)
+    console.log('$ trigger deploy   (examples/hello-world)')
+    const deploy = await deployProject({
+      folder: join(root, 'examples/hello-world'),
+      apiUrl,
+      accessToken,
+      onLine: (line) => console.log(`  ${line}`),
+    })
+    if (deploy.code !== 0) throw new Error(`trigger deploy ended with ${deploy.code}`)
+    configure({ baseURL: apiUrl, accessToken: secretKeys.prod })
+    const handle = await tasks.trigger('hello-world', { name: 'world' })
+    console.log(`tasks.trigger('hello-world') → ${handle.id}`)
+    const run = await follow(platform.endpoints, handle.id)
+    if (run.status !== 'COMPLETED') throw new Error(`${handle.id} ended ${run.status}: ${JSON.stringify(run.error)}`)
+    console.log(`\nCOMPLETED\n${JSON.stringify(run.output, null, 2)}`)
+    if (values.once) return await stop()
+    console.log(
+      `\nStill serving:\n  export TRIGGER_API_URL=${apiUrl}\n  export TRIGGER_SECRET_KEY=${secretKeys.prod}\nCtrl-C stops it.`,
+    )
+  } catch (error) {
+    await stop()
+    throw error
+  }
+}
+
+main().catch((error) => {
+  console.error(error instanceof Error ? error.message : error)
+  process.exit(1)
+})

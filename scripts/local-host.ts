@@ -1,0 +1,214 @@
+/**
+ * The Worker on this machine: workerd with the bindings of wrangler.toml, without the processes `wrangler dev` puts in
+ * front of it. Requests reach workerd's own socket; Node only starts it, keeps it alive and plays the cron trigger.
+ */
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { join, resolve } from 'node:path'
+import { build } from 'esbuild'
+import { convertV4MiniflareOptions, Log, LogLevel, Miniflare } from 'miniflare'
+
+export const root: string = resolve(import.meta.dirname, '..')
+
+/** workerd stops no endless loop: after this silence the process is replaced and interrupted runs resume. */
+const SILENCE_MS = 10_000
+const HEARTBEAT_MS = 2_000
+const CRON_MS = 60_000
+
+export interface HostOptions {
+  port: number
+  /** Folder of databases, objects and secrets. */
+  state: string
+  rootSecret: string
+  entry?: string
+  /** false: through Miniflare's entry worker (only to compare). */
+  direct?: boolean
+}
+
+export interface Host {
+  origin: string
+  stop(): Promise<void>
+}
+
+export async function bundleWorker(entry: string = join(root, 'src/worker.ts')): Promise<string> {
+  const result = await build({
+    entryPoints: [entry],
+    bundle: true,
+    format: 'esm',
+    target: 'es2022',
+    write: false,
+    conditions: ['workerd', 'worker'],
+    loader: { '.txt': 'text' },
+    external: ['cloudflare:*', 'node:*'],
+    sourcemap: 'inline',
+    logLevel: 'error',
+  })
+  return (result.outputFiles[0] as { text: string }).text
+}
+
+export async function startHost(options: HostOptions): Promise<Host> {
+  const origin = `http://127.0.0.1:${options.port}`
+  await assertPortFree(options.port)
+  const script = await bundleWorker(options.entry)
+  const release = takeState(options.state)
+  const entryPort = options.direct === false ? options.port : await freePort()
+  const settings = miniflareOptions(options, script, entryPort)
+  let miniflare = new Miniflare(settings)
+  let stopping = false
+  try {
+    await miniflare.ready
+  } catch (error) {
+    await miniflare.dispose().catch(() => {})
+    release()
+    throw error
+  }
+
+  const cron = setInterval(async () => {
+    const worker = await miniflare.getWorker()
+    await worker.scheduled({ cron: '* * * * *' })
+  }, CRON_MS)
+  const heartbeat = watch(origin, async () => {
+    if (stopping) return
+    console.error(`workerd did not answer for ${SILENCE_MS / 1000} s (a task that never yields?): starting it again`)
+    await miniflare.dispose()
+    miniflare = new Miniflare(settings)
+    await miniflare.ready
+  })
+
+  return {
+    origin,
+    async stop() {
+      stopping = true
+      clearInterval(cron)
+      clearInterval(heartbeat)
+      await miniflare.dispose()
+      release()
+    },
+  }
+}
+
+function miniflareOptions(options: HostOptions, script: string, entryPort: number): ConstructorParameters<typeof Miniflare>[0] {
+  const toml = readFileSync(join(root, 'wrangler.toml'), 'utf8')
+  const tlsOptions = { trustBrowserCas: true }
+  const object = (className: string): object => ({ className, useSQLite: true })
+  return {
+    ...convertV4MiniflareOptions({
+      host: '127.0.0.1',
+      port: entryPort,
+      log: new Log(LogLevel.WARN),
+      cf: false,
+      workers: [
+        {
+          name: 'trigger-do',
+          modules: [{ type: 'ESModule', path: 'worker.js', contents: script }],
+          modulesRoot: '/',
+          compatibilityDate: /compatibility_date = "(.+)"/.exec(toml)?.[1],
+          compatibilityFlags: ['nodejs_compat'],
+          durableObjects: {
+            DIRECTORY: object('DirectoryDO'),
+            PROJECT: object('ProjectDO'),
+            TASK: object('TaskDO'),
+            ENVIRONMENT: object('EnvironmentDO'),
+            RUN: object('RunDO'),
+            HISTORY: object('HistoryDO'),
+            SCHEDULER: object('SchedulerDO'),
+          },
+          queueProducers: { DISPATCH: 'trigger-do-dispatch' },
+          queueConsumers: {
+            'trigger-do-dispatch': {
+              maxBatchSize: 100,
+              maxBatchTimeout: 1,
+              maxRetries: 5,
+              deadLetterQueue: 'trigger-do-dispatch-dead',
+            },
+          },
+          r2Buckets: { BUCKET: 'trigger-do' },
+          workerLoaders: { LOADER: {} },
+          serviceBindings: {
+            // `allow` is checked on the resolved address, so a public name that points at 127.0.0.1 is refused too.
+            EGRESS_PUBLIC: { network: { allow: ['public'], tlsOptions } },
+            EGRESS_PRIVATE: { network: { allow: ['public', 'private'], tlsOptions } },
+          },
+          bindings: {
+            ROOT_SECRET: options.rootSecret,
+            ALLOW_PRIVATE_EGRESS: process.env.ALLOW_PRIVATE_EGRESS ?? 'true',
+            PLATFORM_ORIGIN: `http://127.0.0.1:${options.port}`,
+            PLATFORM_PORTS: [...new Set([options.port, entryPort])].join(','),
+            ...passed('RATE_LIMIT'),
+            ...passed('ENVIRONMENT_CONCURRENCY'),
+          },
+          unsafeDirectSockets: options.direct === false ? undefined : [{ host: '127.0.0.1', port: options.port }],
+        },
+      ],
+    } as never),
+    resourcePersistencePath: join(options.state, 'storage'),
+    unsafeObservability: false,
+  }
+}
+
+function passed(name: string): Record<string, string> {
+  const value = process.env[name]
+  return value === undefined ? {} : { [name]: value }
+}
+
+function watch(origin: string, restart: () => Promise<void>): NodeJS.Timeout {
+  let lastAnswer = Date.now()
+  let restarting = false
+  return setInterval(() => {
+    fetch(`${origin}/health`, { signal: AbortSignal.timeout(HEARTBEAT_MS * 2) })
+      .then((response) => response.body?.cancel())
+      .then(
+        () => {
+          lastAnswer = Date.now()
+        },
+        () => {
+          if (restarting || Date.now() - lastAnswer < SILENCE_MS) return
+          restarting = true
+          void restart().finally(() => {
+            restarting = false
+            lastAnswer = Date.now()
+          })
+        },
+      )
+  }, HEARTBEAT_MS)
+}
+
+export async function freePort(): Promise<number> {
+  const server = createServer()
+  await new Promise<void>((done, fail) => server.once('error', fail).listen(0, '127.0.0.1', done))
+  const { port } = server.address() as { port: number }
+  await new Promise((done) => server.close(done))
+  return port
+}
+
+async function assertPortFree(port: number): Promise<void> {
+  const server = createServer()
+  await new Promise<void>((done, fail) => {
+    server.once('error', () =>
+      fail(new Error(`Port ${port} is in use. Stop what listens there, or choose another: --port ${port + 1}`)),
+    )
+    server.listen(port, '127.0.0.1', () => server.close(() => done()))
+  })
+}
+
+/** Two workerd processes on the same databases would damage them. */
+function takeState(state: string): () => void {
+  mkdirSync(state, { recursive: true, mode: 0o700 })
+  const file = join(state, 'host.pid')
+  if (existsSync(file)) {
+    const pid = Number(readFileSync(file, 'utf8'))
+    if (pid !== process.pid && isAlive(pid))
+      throw new Error(`A platform (process ${pid}) already uses ${state}. Stop it, or choose another folder with --state.`)
+  }
+  writeFileSync(file, String(process.pid))
+  return () => rmSync(file, { force: true })
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch {
+    return false
+  }
+}

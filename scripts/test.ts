@@ -1,0 +1,63 @@
+/** `npm test`: every check, then one line with the sum. A check that is not a test suite counts as one. */
+import { spawnSync } from 'node:child_process'
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { root } from './local-host.ts'
+
+interface Report {
+  numPassedTests: number
+  numFailedTests: number
+  numFailedTestSuites: number
+  success: boolean
+}
+
+const folder = mkdtempSync(join(tmpdir(), 'trigger-do-tests-'))
+let passed = 0
+let failed = 0
+
+function bin(path: string): string {
+  return join(root, 'node_modules', path)
+}
+
+function run(args: string[]): number {
+  return spawnSync(process.execPath, args, { cwd: root, stdio: 'inherit' }).status ?? 1
+}
+
+function check(name: string, args: string[]): void {
+  console.log(`\n== ${name}`)
+  if (run(args) === 0) passed++
+  else failed++
+}
+
+function suite(name: string, args: string[]): void {
+  console.log(`\n== tests: ${name}`)
+  const file = join(folder, `${name}.json`)
+  const code = run([
+    bin('vitest/vitest.mjs'),
+    'run',
+    ...args,
+    '--reporter=default',
+    '--reporter=json',
+    `--outputFile.json=${file}`,
+  ])
+  const report = existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as Report) : undefined
+  passed += report?.numPassedTests ?? 0
+  failed += report?.numFailedTests ?? 0
+  // A file that does not load, or a runner that ends badly, has no failed test of its own.
+  if (code !== 0 && !report?.numFailedTests) failed++
+}
+
+try {
+  check('build', ['scripts/build-isolate.ts'])
+  check('lint', [bin('@biomejs/biome/bin/biome'), 'check', '.'])
+  check('types', [bin('typescript/bin/tsc'), '--noEmit'])
+  check('OpenAPI document is current', ['scripts/openapi.ts', '--check'])
+  suite('node', ['--project', 'node'])
+  suite('workerd', ['--project', 'workerd'])
+  suite('compat', ['--config', 'compat-tests/vitest.config.ts'])
+} finally {
+  rmSync(folder, { recursive: true, force: true })
+}
+console.log(`\n${passed} passed, ${failed} failed`)
+process.exit(failed === 0 ? 0 : 1)

@@ -1,0 +1,66 @@
+/** The HTTP door. Nothing reached from here at start imports `cloudflare:workers`, so Node can import it too. */
+import { OpenAPIHono } from '@hono/zod-openapi'
+import { batchRoutes } from './batches.ts'
+import { deploymentRoutes } from './deployments.ts'
+import { environmentVariableRoutes } from './envvars.ts'
+import { handleError, notFound } from './error-handler.ts'
+import { packetRoutes } from './packets.ts'
+import { platformRoutes, unbuiltRoutes } from './platform.ts'
+import { projectRoutes } from './projects.ts'
+import { queueRoutes } from './queues.ts'
+import { rateLimit } from './rate-limit.ts'
+import type { App, Bindings } from './route.ts'
+import { runRoutes } from './runs.ts'
+import { scheduleRoutes } from './schedules.ts'
+import { traceRoutes } from './traces.ts'
+import { triggerRoutes } from './trigger.ts'
+import { waitpointRoutes } from './waitpoints.ts'
+
+export const documentInfo = { openapi: '3.1.0', info: { title: 'trigger.do', version: '0.1.0' } }
+
+export function createApp(): App {
+  const app = new OpenAPIHono<Bindings>()
+  app.onError(handleError)
+  app.notFound(notFound)
+  app.use('*', async (c, next) => {
+    if (c.req.method === 'OPTIONS')
+      return new Response(null, { status: 200, headers: preflight(c.req.header('access-control-request-headers')) })
+    const initialised = Boolean(c.env.ROOT_SECRET)
+    if (!initialised && c.req.path !== '/health') {
+      return c.json({ error: 'The platform has no root secret yet; run `npm run setup`.', code: 'not_initialised' }, 503)
+    }
+    await next()
+    c.header('access-control-allow-origin', '*')
+    c.header(
+      'access-control-expose-headers',
+      'x-trigger-jwt, x-trigger-jwt-claims, x-ratelimit-limit, x-ratelimit-remaining, x-ratelimit-reset, x-should-retry',
+    )
+  })
+  app.use('/api/*', rateLimit())
+  app.openAPIRegistry.registerComponent('securitySchemes', 'bearer', { type: 'http', scheme: 'bearer' })
+  platformRoutes(app)
+  triggerRoutes(app)
+  batchRoutes(app)
+  runRoutes(app)
+  traceRoutes(app)
+  waitpointRoutes(app)
+  packetRoutes(app)
+  queueRoutes(app)
+  scheduleRoutes(app)
+  environmentVariableRoutes(app)
+  deploymentRoutes(app)
+  projectRoutes(app)
+  unbuiltRoutes(app)
+  app.doc31('/openapi.json', documentInfo)
+  return app
+}
+
+/** Every header a client sends is allowed: SDK versions add their own (api-surface.md §1.2, §1.7). */
+function preflight(requested: string | undefined): Record<string, string> {
+  return {
+    'access-control-allow-origin': '*',
+    'access-control-allow-methods': 'GET, POST, PUT, PATCH, DELETE, OPTIONS',
+    'access-control-allow-headers': requested ?? 'authorization, content-type',
+    'access-control-max-age': '300',
+  }
+}

@@ -1,0 +1,227 @@
+/** What the CLI asks before and around a deploy (cli-engine-protocol.md §2, §10). */
+import { z } from 'zod'
+import { OperationError } from '../contracts/errors.ts'
+import type { ProjectSummary } from '../contracts/objects.ts'
+import { authenticate, branchOf } from '../operations/authenticate.ts'
+import { callDirectory, callProject } from '../operations/objects.ts'
+import { createProject, environmentFor, environmentSlugs, projectByRef, upsertBranch } from '../operations/projects.ts'
+import { bearer, environmentOf, originOf, readBody, userOf } from './request.ts'
+import { type App, route } from './route.ts'
+
+const tag = 'projects'
+const env = ':env{(?:dev|staging|stg|prod|preview)}'
+
+export function projectRoutes(app: App): void {
+  route(
+    app,
+    { method: 'get', path: '/api/v2/whoami', operationId: 'whoami', summary: 'Who the token belongs to', tag },
+    async (c) => {
+      const user = await userOf(c)
+      const ref = c.req.query('projectRef')
+      const summary = ref
+        ? await callDirectory(c.env, (directory) => directory.listProjects(user.userId)).then((all) =>
+            all.find((one) => one.ref === ref),
+          )
+        : undefined
+      const origin = originOf(c)
+      return c.json({
+        userId: user.userId,
+        email: user.email,
+        dashboardUrl: origin,
+        ...(summary
+          ? { project: { name: summary.name, url: `${origin}/projects/v3/${summary.ref}`, orgTitle: summary.organizationTitle } }
+          : {}),
+      })
+    },
+  )
+
+  route(
+    app,
+    {
+      method: 'get',
+      path: '/api/v1/platform-notifications',
+      operationId: 'platformNotifications',
+      summary: 'Notices for the CLI',
+      tag,
+    },
+    async (c) => {
+      await userOf(c)
+      return c.json({ notification: null })
+    },
+  )
+
+  route(
+    app,
+    { method: 'get', path: '/api/v1/projects', operationId: 'listProjects', summary: 'List projects', tag },
+    async (c) => {
+      const user = await userOf(c)
+      const all = await callDirectory(c.env, (directory) => directory.listProjects(user.userId))
+      return c.json(all.map(presentProject))
+    },
+  )
+
+  route(
+    app,
+    { method: 'get', path: '/api/v1/orgs', operationId: 'listOrganizations', summary: 'List organizations', tag },
+    async (c) => {
+      const user = await userOf(c)
+      return c.json([
+        {
+          id: user.organizationId,
+          title: user.organizationTitle,
+          slug: user.organizationSlug,
+          createdAt: new Date(0).toISOString(),
+        },
+      ])
+    },
+  )
+
+  const nameSchema = z.object({ name: z.string().min(1) })
+  route(
+    app,
+    {
+      method: 'post',
+      path: '/api/v1/orgs/:org/projects',
+      operationId: 'createProject',
+      summary: 'Create a project',
+      tag,
+      body: nameSchema,
+    },
+    async (c) => {
+      const user = await userOf(c)
+      const { name } = await readBody(c, nameSchema)
+      return c.json(presentProject(await createProject(c.env, user, name)))
+    },
+  )
+
+  route(
+    app,
+    { method: 'get', path: '/api/v1/projects/:ref', operationId: 'getProject', summary: 'Read a project', tag },
+    async (c) => {
+      const user = await userOf(c)
+      return c.json(presentProject(await projectByRef(c.env, user, c.req.param('ref') as string)))
+    },
+  )
+
+  const branchSchema = z.object({
+    branch: z.string().min(1).max(255),
+    env: z.enum(['preview', 'development']).default('preview'),
+    git: z.record(z.string(), z.unknown()).optional(),
+  })
+  const branchPath = '/api/v1/projects/:ref/branches'
+  route(
+    app,
+    {
+      method: 'post',
+      path: branchPath,
+      operationId: 'upsertBranch',
+      summary: 'Create or update a branch',
+      tag,
+      body: branchSchema,
+    },
+    async (c) => {
+      const user = await userOf(c)
+      const body = await readBody(c, branchSchema)
+      const name = branchOf(body.branch)
+      if (!name) throw new OperationError('INVALID_REQUEST', `Invalid branch name: ${body.branch}`)
+      const slug = body.env === 'preview' ? 'preview' : 'dev'
+      return c.json(await upsertBranch(c.env, user, c.req.param('ref') as string, slug, name, body.git))
+    },
+  )
+  route(
+    app,
+    {
+      method: 'post',
+      path: `${branchPath}/archive`,
+      operationId: 'archiveBranch',
+      summary: 'Archive a branch',
+      tag,
+      body: branchSchema,
+    },
+    async (c) => {
+      const user = await userOf(c)
+      const body = await readBody(c, branchSchema)
+      const summary = await projectByRef(c.env, user, c.req.param('ref') as string)
+      const slug = body.env === 'preview' ? 'preview' : 'dev'
+      const branch = await callProject(c.env, summary.id, (project) =>
+        project.archiveBranch(slug, branchOf(body.branch) ?? body.branch),
+      )
+      if (!branch) throw new OperationError('NOT_FOUND', 'Branch not found')
+      return c.json({ branch })
+    },
+  )
+  route(app, { method: 'get', path: branchPath, operationId: 'listBranches', summary: 'List branches', tag }, async (c) => {
+    const user = await userOf(c)
+    const summary = await projectByRef(c.env, user, c.req.param('ref') as string)
+    const branches = await callProject(c.env, summary.id, (project) => project.listBranches())
+    return c.json({
+      branches: branches.map((branch) => ({
+        ...branch,
+        createdAt: new Date(branch.createdAt).toISOString(),
+        updatedAt: new Date(branch.updatedAt).toISOString(),
+      })),
+    })
+  })
+
+  route(
+    app,
+    {
+      method: 'get',
+      path: `/api/v1/projects/:ref/${env}`,
+      operationId: 'getProjectEnvironment',
+      summary: 'Key and address of an environment',
+      tag,
+    },
+    async (c) => {
+      const ref = c.req.param('ref') as string
+      const slug = environmentSlugs[c.req.param('env') as string]
+      if (!slug) throw new OperationError('NOT_FOUND', 'Environment not found')
+      const token = bearer(c)
+      const principal = token?.startsWith('tr_pat_') ? await authenticate(c.env, token, undefined) : undefined
+      if (principal?.kind === 'user') {
+        // The parent's key, whatever the branch: branches share it and are chosen by header.
+        const access = await environmentFor(c.env, principal, ref, slug)
+        const { identity, apiKey } = access
+        return c.json({ apiKey, name: identity.projectName, apiUrl: originOf(c), projectId: identity.projectId })
+      }
+      const { principal: key } = await environmentOf(c, { parentAllowed: true })
+      const { identity } = key.access
+      if (identity.projectRef !== ref) throw new OperationError('NOT_FOUND', 'Project not found')
+      if (identity.slug !== slug) throw new OperationError('NOT_FOUND', 'Environment not found')
+      // A key in its grace period gets itself back, as upstream.
+      return c.json({
+        apiKey: token ?? key.access.apiKey,
+        name: identity.projectName,
+        apiUrl: originOf(c),
+        projectId: identity.projectId,
+      })
+    },
+  )
+
+  route(
+    app,
+    {
+      method: 'get',
+      path: `/api/v1/projects/:ref/${env}/deploy-settings`,
+      operationId: 'getDeploySettings',
+      summary: 'How the CLI builds',
+      tag,
+    },
+    async (c) => {
+      await environmentOf(c, { parentAllowed: true })
+      return c.json({ build_path: 'native_local_bundle' })
+    },
+  )
+}
+
+function presentProject(summary: ProjectSummary): Record<string, unknown> {
+  const createdAt = new Date(summary.createdAt).toISOString()
+  return {
+    id: summary.id,
+    externalRef: summary.ref,
+    name: summary.name,
+    slug: summary.slug,
+    createdAt,
+    organization: { id: summary.organizationId, title: summary.organizationTitle, slug: summary.organizationSlug, createdAt },
+  }
+}

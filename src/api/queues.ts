@@ -1,0 +1,80 @@
+import { z } from 'zod'
+import { OperationError, RpcRefusal } from '../contracts/errors.ts'
+import type { QueueRecord } from '../contracts/objects.ts'
+import { callEnvironment } from '../operations/objects.ts'
+import { environmentOf, readBody, requireScope } from './request.ts'
+import { type App, type Ctx, route } from './route.ts'
+
+const tag = 'queues'
+const typeSchema = z.enum(['id', 'task', 'custom']).default('id')
+const pauseSchema = z.object({ type: typeSchema, action: z.enum(['pause', 'resume']) })
+
+export function queueRoutes(app: App): void {
+  route(app, { method: 'get', path: '/api/v1/queues', operationId: 'listQueues', summary: 'List queues', tag }, async (c) => {
+    const { caller } = await environmentOf(c)
+    const page = Math.max(1, Number(c.req.query('page') ?? 1) || 1)
+    const perPage = Math.min(100, Math.max(1, Number(c.req.query('perPage') ?? 25) || 25))
+    const { queues, count } = await callEnvironment(c.env, caller.environment.locator, '0', (environment) =>
+      environment.listQueues(caller, { page, perPage }),
+    )
+    const pagination = { currentPage: page, totalPages: Math.max(1, Math.ceil(count / perPage)), count }
+    return c.json({ data: queues.map(present), pagination })
+  })
+
+  route(
+    app,
+    { method: 'get', path: '/api/v1/queues/:queue', operationId: 'retrieveQueue', summary: 'Read a queue', tag },
+    async (c) => {
+      const { principal, caller } = await environmentOf(c, { publicToken: true })
+      requireScope(principal, [{ action: 'read', type: 'queues' }])
+      const ref = reference(c, c.req.query('type') ?? 'id')
+      const queue = await found(
+        callEnvironment(c.env, caller.environment.locator, '0', (environment) => environment.getQueue(caller, ref)),
+      )
+      return c.json(present(queue))
+    },
+  )
+
+  route(
+    app,
+    {
+      method: 'post',
+      path: '/api/v1/queues/:queue/pause',
+      operationId: 'pauseQueue',
+      summary: 'Pause or resume a queue',
+      tag,
+      body: pauseSchema,
+    },
+    async (c) => {
+      const { caller } = await environmentOf(c)
+      const body = await readBody(c, pauseSchema)
+      const ref = reference(c, body.type)
+      const queue = await found(
+        callEnvironment(c.env, caller.environment.locator, '0', (environment) =>
+          environment.pauseQueue(caller, ref, body.action === 'pause'),
+        ),
+      )
+      return c.json(present(queue))
+    },
+  )
+}
+
+/** Slashes arrive encoded twice: decoded once by the router, then `%2F` becomes `/`. */
+function reference(c: Ctx, type: string): { by: 'id' | 'name'; value: string } {
+  const value = (c.req.param('queue') as string).replace(/%2F/gi, '/')
+  if (type === 'task') return { by: 'name', value: value.startsWith('task/') ? value : `task/${value}` }
+  return { by: type === 'custom' ? 'name' : 'id', value }
+}
+
+async function found(call: Promise<QueueRecord>): Promise<QueueRecord> {
+  try {
+    return await call
+  } catch (error) {
+    if (error instanceof RpcRefusal && error.rpc.status === 404) throw new OperationError('NOT_FOUND', 'queue-not-found')
+    throw error
+  }
+}
+
+function present(queue: QueueRecord): Record<string, unknown> {
+  return { ...queue, name: queue.name.replace(/^task\//, ''), releaseConcurrencyOnWaitpoint: true }
+}

@@ -1,0 +1,36 @@
+import { z } from 'zod'
+import { limits } from '../contracts/limits.ts'
+import { triggerBodySchema } from '../contracts/trigger.schema.ts'
+import { triggerTask } from '../operations/trigger.ts'
+import { environmentOf, readBody, requireScope, tokenHeaders } from './request.ts'
+import { type App, type Ctx, route } from './route.ts'
+
+export function triggerRoutes(app: App): void {
+  route(
+    app,
+    {
+      method: 'post',
+      path: '/api/v1/tasks/:taskId/trigger',
+      operationId: 'triggerTask',
+      summary: 'Trigger one task',
+      tag: 'tasks',
+      body: triggerBodySchema,
+      response: z.object({ id: z.string(), isCached: z.boolean() }),
+    },
+    async (c) => {
+      const { principal, caller } = await environmentOf(c, { publicToken: true })
+      const task = c.req.param('taskId') as string
+      requireScope(principal, [{ action: 'trigger', type: 'tasks', id: task }])
+      const body = await readBody(c, triggerBodySchema, { maxBytes: limits.triggerBodyBytes })
+      const result = await triggerTask(c.env, caller, task, body, triggerContext(c))
+      const scopes = [`read:runs:${result.id}`, `write:inputStreams:${result.id}`]
+      return c.json({ id: result.id, isCached: result.isCached }, 200, await tokenHeaders(c, principal, scopes, 3_600))
+    },
+  )
+}
+
+export function triggerContext(c: Ctx): { requestKey?: string; traceparent?: string; now: number } {
+  const requestKey = c.req.header('x-trigger-request-idempotency-key')
+  const traceparent = c.req.header('x-trigger-span-parent-as-link') ? undefined : c.req.header('traceparent')
+  return { now: Date.now(), ...(requestKey ? { requestKey } : {}), ...(traceparent ? { traceparent } : {}) }
+}

@@ -1,0 +1,57 @@
+/** Sub-keys of the root secret and what is done with them. Every use has its own label, so no MAC is valid for another use. */
+const encoder = new TextEncoder()
+const derived = new Map<string, Promise<ArrayBuffer>>()
+
+export async function hmac(key: ArrayBuffer | Uint8Array | string, message: string): Promise<Uint8Array> {
+  const raw = typeof key === 'string' ? encoder.encode(key) : key
+  const imported = await crypto.subtle.importKey('raw', raw as BufferSource, { name: 'HMAC', hash: 'SHA-256' }, false, ['sign'])
+  return new Uint8Array(await crypto.subtle.sign('HMAC', imported, encoder.encode(message)))
+}
+
+/** HMAC of the label under the root secret; kept in memory, the root changes only with a restart. */
+export function subKey(root: string, label: string): Promise<ArrayBuffer> {
+  const name = `${label}\n${root}`
+  let key = derived.get(name)
+  if (!key) {
+    key = hmac(root, `trigger.do/${label}`).then((bytes) => bytes.buffer as ArrayBuffer)
+    derived.set(name, key)
+  }
+  return key
+}
+
+export async function sha256Hex(text: string): Promise<string> {
+  return toHex(new Uint8Array(await crypto.subtle.digest('SHA-256', encoder.encode(text))))
+}
+
+export async function encrypt(root: string, label: string, text: string): Promise<string> {
+  const key = await crypto.subtle.importKey('raw', await subKey(root, label), 'AES-GCM', false, ['encrypt'])
+  const iv = crypto.getRandomValues(new Uint8Array(12))
+  const sealed = new Uint8Array(await crypto.subtle.encrypt({ name: 'AES-GCM', iv }, key, encoder.encode(text)))
+  return `${toHex(iv)}.${toBase64(sealed)}`
+}
+
+export async function decrypt(root: string, label: string, sealed: string): Promise<string> {
+  const [iv, data] = sealed.split('.') as [string, string]
+  const key = await crypto.subtle.importKey('raw', await subKey(root, label), 'AES-GCM', false, ['decrypt'])
+  const ivBytes = Uint8Array.from(iv.match(/../g) ?? [], (pair) => Number.parseInt(pair, 16))
+  const bytes = Uint8Array.from(atob(data), (char) => char.charCodeAt(0))
+  return new TextDecoder().decode(await crypto.subtle.decrypt({ name: 'AES-GCM', iv: ivBytes }, key, bytes))
+}
+
+/** Takes the same time wherever the texts differ. */
+export function sameText(left: string, right: string): boolean {
+  const [a, b] = [encoder.encode(left), encoder.encode(right)]
+  let difference = a.length ^ b.length
+  for (let index = 0; index < a.length; index++) difference |= (a[index] as number) ^ (b[index % Math.max(1, b.length)] ?? 0)
+  return difference === 0
+}
+
+export function toHex(bytes: Uint8Array): string {
+  return [...bytes].map((byte) => byte.toString(16).padStart(2, '0')).join('')
+}
+
+export function toBase64(bytes: Uint8Array): string {
+  let binary = ''
+  for (const byte of bytes) binary += String.fromCharCode(byte)
+  return btoa(binary)
+}

@@ -1,0 +1,27 @@
+/** Durations, delays and periods as the wire writes them (api-surface.md §7). */
+const unitMs: Record<string, number> = { w: 604_800_000, d: 86_400_000, hr: 3_600_000, h: 3_600_000, m: 60_000, s: 1_000 }
+
+export function parseDuration(text: string): number | undefined {
+  if (text.length > 100 || !/^(\d+(w|d|hr|h|m|s))+$/.test(text)) return undefined
+  let total = 0
+  const seen = new Set<string>()
+  for (const [, count, unit] of text.matchAll(/(\d+)(w|d|hr|h|m|s)/g)) {
+    if (seen.has(unit as string)) continue
+    seen.add(unit as string)
+    total += Number(count) * (unitMs[unit as string] as number)
+  }
+  return total
+}
+
+/** A duration from now or a date; undefined = unreadable. */
+export function parseInstant(value: string, now: number): number | undefined {
+  const duration = parseDuration(value)
+  if (duration !== undefined) return now + duration
+  const time = new Date(value).getTime()
+  return Number.isNaN(time) ? undefined : time
+}
+
+/** `idempotencyKeyTTL`: one unit only; unreadable is ignored by the caller. */
+export function parseKeyTtl(text: string | undefined): number | undefined {
+  return text && /^\d+[smhd]$/.test(text) ? parseDuration(text) : undefined
+}

@@ -1,0 +1,30 @@
+/** Every number with its unit and source (api-surface.md §7 unless said otherwise). */
+export const limits = {
+  triggerBodyBytes: 3_145_728,
+  batchBodyBytes: 1_000_000,
+  batchCreateBodyBytes: 131_072,
+  batchItemBytes: 3_145_728,
+  batchItemsV1: 500,
+  batchItemsV3: 1_000,
+  batchItemsOfTask: 100,
+  metadataBytes: 262_144,
+  metadataBodyBytes: 2_097_152,
+  tags: 10,
+  tagChars: 128,
+  tokenCreateBodyBytes: 10_240,
+  tokenCompleteBodyBytes: 3_145_728,
+  idempotencyKeyChars: 2_048,
+  /** Design D8: packets up to this size cross to the objects, larger ones go to R2 first. */
+  inlinePacketBytes: 32_768,
+  /** What one call to an object carries at most (design D8: nothing above 1 MiB crosses an RPC). */
+  rpcBytes: 524_288,
+  rpcItems: 200,
+  /** Our own cap of a deployment bundle: below the 100 MB request limit of Cloudflare's smaller plans. */
+  artifactBytes: 94_371_840,
+  packetBytes: 20_971_520,
+  presignMs: 300_000,
+  uploadMs: 900_000,
+  idempotencyKeyMs: 30 * 86_400_000,
+  listWindowMs: 7 * 86_400_000,
+  defaultBodyBytes: 1_048_576,
+} as const

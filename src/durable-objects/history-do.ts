@@ -1,0 +1,1 @@
+export { HistoryDO } from './environment-do.ts'

@@ -1,0 +1,339 @@
+/**
+ * RunDO executes: it holds the isolate sessions of live runs, their live spans and their way back to the platform.
+ * What must stay true (design §3.1): a lease is served once; after a session is closed its callback target is dead;
+ * a run that ends without a wait writes nothing here. EnvironmentDO's lease row is the durable truth.
+ */
+import { DurableObject, RpcTarget } from 'cloudflare:workers'
+import type { Env } from '../contracts/bindings.ts'
+import type { IsolateControl, IsolatePlatform, TaskIsolate } from '../contracts/isolate.ts'
+import { type EnvironmentAccess, type EnvironmentObject, objectNames, type ProjectObject } from '../contracts/objects.ts'
+import type { CompletedWaitpoint, Completion, FinishInput, RunExecutor, SpanRecord, StartInput } from '../contracts/rpc.ts'
+import { mapErrorStack } from '../execution/error-stack.ts'
+import { classifyIsolateFailure } from '../execution/isolate-failure.ts'
+import { type BundleMeta, bundleKeys, type LoopbackExports, openIsolate, readJson } from '../execution/isolate-loader.ts'
+
+/** A session alive this long arms the heartbeat alarm, which keeps the object from being evicted. */
+const heartbeatAfterMs = 5_000
+/** Local workerd evicts after about 10 s without events, Cloudflare after 70 s or more. */
+const heartbeatEveryMs = 8_000
+const accessCacheMs = 30_000
+/** A run's telemetry is cut here; the rest is counted, not kept. */
+const maxSpans = 20_000
+/** How long the isolate may outlive its own maxDuration before RunDO ends the run itself. */
+const maxDurationGraceMs = 3_000
+
+interface Session {
+  start: StartInput
+  spans: SpanRecord[]
+  control?: IsolateControl
+  pendingResume: CompletedWaitpoint[]
+  cancelReason?: string
+  closed: boolean
+  /** The run waited on a waitpoint: elapsed time no longer says how long it worked. */
+  waited: boolean
+
+  recovery: number
+}
+
+export class RunDO extends DurableObject<Env> implements RunExecutor {
+  private sessions = new Map<number, Session>()
+  private highestLease = new Map<string, number>()
+  private metas = new Map<string, Promise<BundleMeta>>()
+  private access?: { at: number; value: Promise<EnvironmentAccess | null>; projectId: string }
+  private heartbeatArmed = false
+
+  async start(input: StartInput): Promise<{ ok: boolean; reason?: string }> {
+    if (this.sessions.has(input.lease)) return { ok: true }
+    const highest = this.highestLease.get(input.runId) ?? 0
+    if (input.lease <= highest) return { ok: false, reason: 'STALE_LEASE' }
+    this.highestLease.set(input.runId, input.lease)
+    for (const [lease, session] of this.sessions) if (session.start.runId === input.runId) this.close(lease)
+    const session: Session = {
+      start: input,
+      spans: [],
+      pendingResume: [],
+      closed: false,
+      waited: false,
+      recovery: 0,
+    }
+    this.sessions.set(input.lease, session)
+    this.ctx.waitUntil(this.execute(session))
+    setTimeout(() => this.armHeartbeat(), heartbeatAfterMs)
+    return { ok: true }
+  }
+
+  async resume(lease: number, waitpoints: CompletedWaitpoint[]): Promise<{ ok: boolean }> {
+    const session = this.sessions.get(lease)
+    if (!session) return { ok: false }
+    if (!session.control) {
+      session.pendingResume.push(...waitpoints)
+      return { ok: true }
+    }
+    await session.control.resolveWaitpoints(waitpoints)
+    return { ok: true }
+  }
+
+  async cancel(lease: number, reason: string): Promise<{ ok: boolean }> {
+    const session = this.sessions.get(lease)
+    if (!session) return { ok: false }
+    session.cancelReason = reason
+    if (session.control) await session.control.cancel(reason)
+    return { ok: true }
+  }
+
+  async alive(leases: number[]): Promise<number[]> {
+    return leases.filter((lease) => this.sessions.has(lease))
+  }
+
+  async telemetry(lease: number): Promise<SpanRecord[]> {
+    return this.sessions.get(lease)?.spans ?? []
+  }
+
+  override async alarm(): Promise<void> {
+    this.heartbeatArmed = false
+    this.armHeartbeat()
+  }
+
+  private armHeartbeat(): void {
+    if (this.heartbeatArmed || this.sessions.size === 0) return
+    this.heartbeatArmed = true
+    this.ctx.storage.setAlarm(Date.now() + heartbeatEveryMs)
+  }
+
+  private async execute(session: Session): Promise<void> {
+    const { start } = session
+    let finish: Pick<FinishInput, 'completion' | 'lost'>
+    try {
+      finish = await this.attempt(session)
+    } catch (error) {
+      finish = classifyIsolateFailure(start.runId, error)
+    }
+    if (session.closed) return
+    if (finish.completion?.error) {
+      finish.completion.error = await mapErrorStack(this.env, start.bundle.hash, finish.completion.error).catch(
+        () => finish.completion?.error,
+      )
+    }
+    await this.report(session, {
+      runId: start.runId,
+      attempt: start.attempt,
+      lease: start.lease,
+      spans: session.spans,
+      ...finish,
+    })
+    this.close(start.lease)
+  }
+
+  private async attempt(session: Session): Promise<Pick<FinishInput, 'completion' | 'lost'>> {
+    const { start } = session
+    const [meta, access] = await Promise.all([this.bundleMeta(start.bundle.hash), this.environmentAccess(start)])
+    if (!access) return { lost: { reason: 'The environment of this run no longer exists.' } }
+    const run = {
+      start: { ...start, variables: runVariables(start, access, this.env) },
+      bundle: meta,
+      taskFile: taskFileOf(start),
+    }
+    const exports = this.ctx.exports as unknown as LoopbackExports
+    for (;;) {
+      const isolate = openIsolate(this.env, exports, {
+        environmentId: start.environment.id,
+        bundleHash: start.bundle.hash,
+        shard: start.shard,
+        recovery: session.recovery,
+      })
+      const platform = new PlatformTarget(session, (request) => this.callPlatform(session, access, request))
+      try {
+        const result = await this.withDeadline(session, isolate, isolate.run(run, platform as unknown as IsolatePlatform))
+        if ('busy' in result) {
+          session.recovery += 1
+          continue
+        }
+        appendSpans(session, result.spans)
+        return { completion: result.completion }
+      } catch (error) {
+        // The cached isolate outlived a platform deploy: same run again in a fresh one, once. Nothing of the task ran.
+        if (session.recovery === 0 && /unsupported version/i.test(String(error))) {
+          session.recovery += 1
+          continue
+        }
+        throw error
+      }
+    }
+  }
+
+  /** RunDO's own clock backs up the isolate's: a task that never yields to its timer still ends. */
+  private async withDeadline<T>(session: Session, _isolate: TaskIsolate, running: Promise<T>): Promise<T> {
+    const seconds = session.start.maxDuration
+    if (!seconds || seconds >= 2_147_483_647) return running
+    // Waits are not counted by the isolate; the backstop only fires for runs that never wait.
+    let timer: ReturnType<typeof setTimeout> | undefined
+    const deadline = new Promise<T>((_, reject) => {
+      timer = setTimeout(
+        () => {
+          if (!session.waited) reject(new Error('MAX_DURATION_EXCEEDED'))
+        },
+        seconds * 1000 + maxDurationGraceMs,
+      )
+    })
+    try {
+      return await Promise.race([running, deadline])
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
+  private async callPlatform(session: Session, access: EnvironmentAccess, request: PlatformRequest): Promise<PlatformResponse> {
+    const { start } = session
+    if (request.path.startsWith('/engine/v1/runs/') || /resumeParentOnCompletion"?:\s*true/.test(typeof request.body === 'string' ? request.body : '')) {
+      session.waited = true
+    }
+    const exports = this.ctx.exports as unknown as LoopbackExports
+    const api = exports.PlatformApi({ props: { access, run: { runId: start.runId, lease: start.lease } } })
+    const hasBody = request.body !== undefined && request.method !== 'GET' && request.method !== 'HEAD'
+    const response = await api.fetch(
+      new Request(`${platformOrigin(start, this.env)}${request.path}`, {
+        method: request.method,
+        headers: request.headers,
+        body: hasBody ? request.body : undefined,
+      }),
+    )
+    const text = /json|text/.test(response.headers.get('content-type') ?? '')
+    return {
+      status: response.status,
+      headers: [...response.headers],
+      body: text ? await response.text() : await response.arrayBuffer(),
+    }
+  }
+
+  private async report(session: Session, input: FinishInput): Promise<void> {
+    for (let attempt = 0; attempt < 8; attempt++) {
+      try {
+        const result = await this.environment(session.start).finish(input)
+        if (result.ok || result.error.code === 'STALE_LEASE' || !result.error.retryable) return
+      } catch (error) {
+        if (attempt === 7) console.error('finish was not accepted', input.runId, String(error))
+      }
+      await scheduler.wait(Math.min(5_000, 50 * 2 ** attempt))
+    }
+  }
+
+  private environment(start: StartInput): EnvironmentObject {
+    const name = objectNames.environment(start.environment.locator, start.runId.slice(-1))
+    return this.env.ENVIRONMENT.get(this.env.ENVIRONMENT.idFromName(name)) as unknown as EnvironmentObject
+  }
+
+  private bundleMeta(hash: string): Promise<BundleMeta> {
+    let meta = this.metas.get(hash)
+    if (!meta) {
+      meta = readJson<BundleMeta>(this.env, bundleKeys.meta(hash))
+      meta.catch(() => this.metas.delete(hash))
+      this.metas.set(hash, meta)
+    }
+    return meta
+  }
+
+  private environmentAccess(start: StartInput): Promise<EnvironmentAccess | null> {
+    const now = Date.now()
+    if (this.access && now - this.access.at < accessCacheMs) return this.access.value
+    const { projectId, locator, branchName } = start.environment
+    const project = this.env.PROJECT.get(this.env.PROJECT.idFromName(projectId)) as unknown as ProjectObject
+    const value = project.environmentByLocator(locator, branchName)
+    value.catch(() => {
+      this.access = undefined
+    })
+    this.access = { at: now, value, projectId }
+    return value
+  }
+
+  private close(lease: number): void {
+    const session = this.sessions.get(lease)
+    if (!session) return
+    session.closed = true
+    ;(session.control as unknown as Disposable | undefined)?.[Symbol.dispose]?.()
+    session.control = undefined
+    this.sessions.delete(lease)
+    if (this.highestLease.size > 10_000) this.highestLease.clear()
+  }
+}
+
+interface PlatformRequest {
+  method: string
+  path: string
+  headers: [string, string][]
+  body?: string | ArrayBuffer
+}
+interface PlatformResponse {
+  status: number
+  headers: [string, string][]
+  body: string | ArrayBuffer
+}
+
+/** Belongs to one lease and takes run identity from itself, never from arguments. */
+class PlatformTarget extends RpcTarget implements IsolatePlatform {
+  #session: Session
+  #call: (request: PlatformRequest) => Promise<PlatformResponse>
+
+  constructor(session: Session, call: (request: PlatformRequest) => Promise<PlatformResponse>) {
+    super()
+    this.#session = session
+    this.#call = call
+  }
+
+  async attach(control: IsolateControl): Promise<void> {
+    const session = this.#open()
+    // The stub must outlive this call.
+    session.control = (control as unknown as { dup(): IsolateControl }).dup()
+    if (session.cancelReason !== undefined) await session.control.cancel(session.cancelReason)
+    const pending = session.pendingResume.splice(0)
+    if (pending.length > 0) await session.control.resolveWaitpoints(pending)
+  }
+
+  async fetch(request: PlatformRequest): Promise<PlatformResponse> {
+    this.#open()
+    return this.#call(request)
+  }
+
+  async telemetry(spans: SpanRecord[]): Promise<void> {
+    appendSpans(this.#open(), spans)
+  }
+
+  #open(): Session {
+    if (this.#session.closed) throw new Error('STALE_LEASE: this run was given to another start.')
+    return this.#session
+  }
+}
+
+function appendSpans(session: Session, spans: SpanRecord[]): void {
+  for (const span of spans) {
+    if (session.spans.length >= maxSpans) return
+    session.spans.push(span)
+  }
+}
+
+function taskFileOf(start: StartInput): { entry: string; out: string; exportName?: string } {
+  const task = start.execution.task as { filePath: string; entryPoint?: string; exportName?: string }
+  return { entry: task.filePath, out: task.entryPoint ?? '', exportName: task.exportName }
+}
+
+function platformOrigin(start: StartInput, env: Env): string {
+  return start.variables.TRIGGER_API_URL ?? env.PLATFORM_ORIGIN ?? 'https://platform.invalid'
+}
+
+function runVariables(start: StartInput, access: EnvironmentAccess, env: Env): Record<string, string> {
+  const { environment } = start
+  return {
+    TRIGGER_RUNTIME_WAIT_THRESHOLD_IN_MS: '5000',
+    NODE_ENV: environment.type === 'DEVELOPMENT' ? 'development' : 'production',
+    ...start.variables,
+    TRIGGER_API_URL: platformOrigin(start, env),
+    TRIGGER_STREAM_URL: platformOrigin(start, env),
+    TRIGGER_SECRET_KEY: access.apiKey,
+    TRIGGER_PROJECT_REF: environment.projectRef,
+    TRIGGER_ORG_ID: environment.organizationId,
+    TRIGGER_RUN_ID: start.runId,
+    TRIGGER_REALTIME_STREAM_VERSION: 'v1',
+    ...(environment.branchName ? { TRIGGER_PREVIEW_BRANCH: environment.branchName } : {}),
+  }
+}
+
+export type { Completion }

@@ -1,0 +1,1 @@
+export { SchedulerDO } from './environment-do.ts'

@@ -1,0 +1,252 @@
+/**
+ * Versions, tasks and deployments of one environment. What must stay true: a promote is acknowledged only after EnvironmentDO
+ * and SchedulerDO took their copies; a failed deployment leaves the current version as it was.
+ */
+import { DurableObject } from 'cloudflare:workers'
+import type { Env } from '../contracts/bindings.ts'
+import { mintId, randomText } from '../contracts/ids.ts'
+import {
+  type DeploymentRecord,
+  type EnvironmentObject,
+  objectNames,
+  type SchedulerObject,
+  type TaskObject,
+} from '../contracts/objects.ts'
+import type { BundleIndex, EnvironmentIdentity, EnvironmentSlug, RpcResult, WorkerVersion } from '../contracts/rpc.ts'
+
+type Row = Record<string, SqlStorageValue>
+
+interface StoredDeployment extends Omit<DeploymentRecord, 'isCurrent' | 'worker'> {
+  bundleHash: string
+  workerId: string
+  sdkVersion?: string
+}
+
+/** `environments` of a declared schedule may say either name. */
+const scheduleEnvironments: Record<EnvironmentSlug, string> = {
+  dev: 'DEVELOPMENT',
+  stg: 'STAGING',
+  prod: 'PRODUCTION',
+  preview: 'PREVIEW',
+}
+
+export class TaskDO extends DurableObject<Env> implements TaskObject {
+  private sql: SqlStorage
+
+  constructor(ctx: DurableObjectState, env: Env) {
+    super(ctx, env)
+    this.sql = ctx.storage.sql
+    this.sql.exec(`
+      CREATE TABLE IF NOT EXISTS deployments (id TEXT PRIMARY KEY, version TEXT NOT NULL UNIQUE, status TEXT NOT NULL,
+        created_at INTEGER NOT NULL, record TEXT NOT NULL, bundle_index TEXT);
+      CREATE TABLE IF NOT EXISTS state (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+    `)
+  }
+
+  async createDeployment(
+    identity: EnvironmentIdentity,
+    input: {
+      id: string
+      contentHash: string
+      bundleHash: string
+      runtime?: string
+      git?: Record<string, unknown>
+      sdkVersion?: string
+    },
+  ): Promise<DeploymentRecord> {
+    const known = this.row(input.id)
+    if (known) return this.record(known)
+    return this.ctx.storage.transactionSync(() => {
+      const now = Date.now()
+      const day = new Date(now).toISOString().slice(0, 10).replaceAll('-', '')
+      const counter = `version:${day}`
+      const number = Number(this.state(counter) ?? '0') + 1
+      this.setState(counter, String(number))
+      const record: StoredDeployment = {
+        ...input,
+        shortCode: randomText(8),
+        version: `${day}.${number}`,
+        status: 'BUILDING',
+        createdAt: now,
+        workerId: mintId('worker', identity.locator, '0', now),
+      }
+      this.sql.exec(
+        'INSERT INTO deployments VALUES (?, ?, ?, ?, ?, NULL)',
+        record.id,
+        record.version,
+        record.status,
+        now,
+        JSON.stringify(record),
+      )
+      return this.record(this.row(record.id) as Row)
+    })
+  }
+
+  async completeDeployment(
+    identity: EnvironmentIdentity,
+    id: string,
+    index: BundleIndex,
+    promote: boolean,
+    variables: Record<string, string>,
+  ): Promise<RpcResult<DeploymentRecord>> {
+    const row = this.row(id)
+    if (!row) return refusal('NOT_FOUND', 'Deployment not found', 404)
+    if (row.status !== 'DEPLOYED') {
+      const stored = parse(row)
+      const next: StoredDeployment = { ...stored, status: 'DEPLOYED', deployedAt: Date.now() }
+      this.sql.exec(
+        'UPDATE deployments SET status = ?, record = ?, bundle_index = ? WHERE id = ?',
+        next.status,
+        JSON.stringify(next),
+        JSON.stringify(index),
+        id,
+      )
+    }
+    if (promote) await this.makeCurrent(identity, this.row(id) as Row, variables)
+    return { ok: true, value: this.record(this.row(id) as Row) }
+  }
+
+  async failDeployment(id: string, error: { name: string; message: string; stack?: string }): Promise<void> {
+    const row = this.row(id)
+    if (!row || row.status === 'DEPLOYED') return
+    const next: StoredDeployment = { ...parse(row), status: 'FAILED', error }
+    this.sql.exec('UPDATE deployments SET status = ?, record = ? WHERE id = ?', next.status, JSON.stringify(next), id)
+  }
+
+  async getDeployment(id: string): Promise<DeploymentRecord | null> {
+    const row = this.row(id)
+    return row ? this.record(row) : null
+  }
+
+  async listDeployments(input: {
+    size: number
+    after?: string
+    status?: string
+    from?: number
+    to?: number
+  }): Promise<{ deployments: DeploymentRecord[]; next?: string }> {
+    const rows = this.sql
+      .exec<Row>(
+        `SELECT * FROM deployments WHERE id < ? AND (? = '' OR status = ?) AND created_at >= ? AND created_at <= ?
+         ORDER BY id DESC LIMIT ?`,
+        input.after ?? '~',
+        input.status ?? '',
+        input.status ?? '',
+        input.from ?? 0,
+        input.to ?? Number.MAX_SAFE_INTEGER,
+        input.size + 1,
+      )
+      .toArray()
+    const page = rows.slice(0, input.size)
+    const last = page.at(-1)
+    return {
+      deployments: page.map((row) => this.record(row)),
+      ...(rows.length > input.size && last ? { next: last.id as string } : {}),
+    }
+  }
+
+  async currentDeployment(): Promise<DeploymentRecord | null> {
+    const id = this.state('current')
+    return id ? this.getDeployment(id) : null
+  }
+
+  async promote(
+    identity: EnvironmentIdentity,
+    version: string,
+    variables: Record<string, string>,
+    allowRollbacks = true,
+  ): Promise<RpcResult<DeploymentRecord>> {
+    const row = this.first('SELECT * FROM deployments WHERE version = ?', version)
+    if (!row) return refusal('NOT_FOUND', 'Deployment not found', 404)
+    if (row.status !== 'DEPLOYED')
+      return refusal('NOT_DEPLOYED', `Version ${version} is ${row.status}; only a deployed version can be promoted.`, 400)
+    const current = this.state('current')
+    if (current === row.id) return refusal('ALREADY_CURRENT', `Version ${version} is already the current version.`, 400)
+    if (!allowRollbacks && current && current > (row.id as string)) {
+      return refusal('ROLLBACK', `Version ${version} is older than the current one and rollbacks were not allowed.`, 400)
+    }
+    await this.makeCurrent(identity, row, variables)
+    return { ok: true, value: this.record(this.row(row.id as string) as Row) }
+  }
+
+  private async makeCurrent(identity: EnvironmentIdentity, row: Row, variables: Record<string, string>): Promise<void> {
+    const stored = parse(row)
+    const index = JSON.parse(row.bundle_index as string) as BundleIndex
+    const version: WorkerVersion = {
+      version: stored.version,
+      workerId: stored.workerId,
+      deploymentId: stored.id,
+      deploymentShortCode: stored.shortCode,
+      bundleHash: stored.bundleHash,
+      ...(stored.runtime ? { runtime: stored.runtime } : {}),
+      ...(stored.runtimeVersion ? { runtimeVersion: stored.runtimeVersion } : {}),
+      ...(stored.sdkVersion ? { sdkVersion: stored.sdkVersion } : {}),
+      tasks: index.tasks,
+      queues: index.queues,
+    }
+    const environmentId = this.env.ENVIRONMENT.idFromName(objectNames.environment(identity.locator))
+    await (this.env.ENVIRONMENT.get(environmentId) as unknown as EnvironmentObject).setVersion(identity, version, variables)
+    const type = scheduleEnvironments[identity.slug]
+    const schedules = index.tasks.flatMap((task) =>
+      task.schedule && (!task.schedule.environments?.length || task.schedule.environments.includes(type))
+        ? [{ task: task.id, cron: task.schedule.cron, timezone: task.schedule.timezone }]
+        : [],
+    )
+    const schedulerId = this.env.SCHEDULER.idFromName(objectNames.scheduler(identity.locator))
+    await (this.env.SCHEDULER.get(schedulerId) as unknown as SchedulerObject).syncDeclared(identity, schedules)
+    this.setState('current', stored.id)
+  }
+
+  private record(row: Row): DeploymentRecord {
+    const { bundleHash: _bundleHash, workerId, sdkVersion: _sdkVersion, ...record } = parse(row)
+    const index = row.bundle_index ? (JSON.parse(row.bundle_index as string) as BundleIndex) : undefined
+    return {
+      ...record,
+      isCurrent: this.state('current') === record.id,
+      ...(index
+        ? {
+            worker: {
+              id: workerId,
+              version: record.version,
+              tasks: index.tasks.map((task) => ({
+                id: task.id,
+                slug: task.id,
+                filePath: task.filePath,
+                ...(task.exportName ? { exportName: task.exportName } : {}),
+                ...(task.triggerSource ? { triggerSource: task.triggerSource } : {}),
+                ...(task.payloadSchema !== undefined ? { payloadSchema: task.payloadSchema } : {}),
+              })),
+            },
+          }
+        : {}),
+    }
+  }
+
+  private row(id: string): Row | undefined {
+    return this.first('SELECT * FROM deployments WHERE id = ?', id)
+  }
+
+  private state(key: string): string | undefined {
+    return this.first('SELECT value FROM state WHERE key = ?', key)?.value as string | undefined
+  }
+
+  private setState(key: string, value: string): void {
+    this.sql.exec('INSERT OR REPLACE INTO state VALUES (?, ?)', key, value)
+  }
+
+  private first(query: string, ...values: SqlStorageValue[]): Row | undefined {
+    return this.sql.exec<Row>(query, ...values).toArray()[0]
+  }
+}
+
+function parse(row: Row): StoredDeployment {
+  return JSON.parse(row.record as string)
+}
+
+function refusal(
+  code: string,
+  message: string,
+  status: number,
+): { ok: false; error: { code: string; message: string; status: number } } {
+  return { ok: false, error: { code, message, status } }
+}

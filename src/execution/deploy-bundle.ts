@@ -1,0 +1,99 @@
+/**
+ * From an uploaded tar.gz to a version that can run: unpack, link, classify, index in an isolate, store by content hash.
+ * Nothing here makes a version current; a refusal is a value with the sentence the CLI shows.
+ */
+import type { Env } from '../contracts/bindings.ts'
+import type { BundleIndex, EnvironmentIdentity } from '../contracts/rpc.ts'
+import { classifyTasks } from './bundle/classify.ts'
+import { linkBundle } from './bundle/link.ts'
+import { unpackBundle } from './bundle/unpack.ts'
+import { type BundleMeta, bundleKeys, type LoopbackExports, openIsolate } from './isolate-loader.ts'
+
+const indexLimitMs = 60_000
+
+export interface DeployInput {
+  identity: EnvironmentIdentity
+  artifactKey: string
+  variables: Record<string, string>
+}
+export type DeployResult =
+  | { ok: true; bundleHash: string; index: BundleIndex; sdkVersion: string }
+  | { ok: false; code: string; message: string }
+
+export async function deployBundle(env: Env, exports: LoopbackExports, input: DeployInput): Promise<DeployResult> {
+  const first = await env.BUCKET.get(input.artifactKey)
+  if (!first) return { ok: false, code: 'ARTIFACT_MISSING', message: 'The uploaded bundle was not found; run the deploy again.' }
+  const digest = new crypto.DigestStream('SHA-256')
+  await first.body.pipeTo(digest)
+  const hash = toHex(await digest.digest)
+  const second = await env.BUCKET.get(input.artifactKey)
+  if (!second) return { ok: false, code: 'ARTIFACT_MISSING', message: 'The uploaded bundle was not found; run the deploy again.' }
+  try {
+    const files = await unpackBundle(second.body)
+    const { linked, maps } = linkBundle(files, hash)
+    const meta: BundleMeta = {
+      hash,
+      core: linked.core,
+      files: linked.files,
+      configPath: linked.configPath,
+      initPath: linked.initPath,
+    }
+    const placement = classifyTasks(files, linked)
+    if (placement.refusals.length > 0) {
+      return { ok: false, code: 'BUNDLE_NEEDS_NODE', message: placement.refusals.map((refusal) => refusal.sentence).join('\n') }
+    }
+    await Promise.all([
+      env.BUCKET.put(bundleKeys.linked(hash), JSON.stringify(linked)),
+      env.BUCKET.put(bundleKeys.meta(hash), JSON.stringify(meta)),
+      env.BUCKET.put(bundleKeys.maps(hash), JSON.stringify(maps)),
+    ])
+    const isolate = openIsolate(env, exports, { environmentId: input.identity.id, bundleHash: hash, shard: 'index', recovery: 0 })
+    const index = await within(isolate.index({ bundle: meta, variables: input.variables }), indexLimitMs)
+    if (index.tasks.length === 0) {
+      return {
+        ok: false,
+        code: 'NO_TASKS',
+        message: 'The bundle has no tasks: no file in the `dirs` of trigger.config.ts exports one.',
+      }
+    }
+    // JSON round trip: RPC results may hold stubs' prototypes; what is stored is plain data.
+    return {
+      ok: true,
+      bundleHash: hash,
+      index: JSON.parse(JSON.stringify({ ...index, warnings: [...linked.warnings, ...placement.warnings, ...index.warnings] })),
+      sdkVersion: linked.sdkVersion,
+    }
+  } catch (error) {
+    const code = (error as { code?: unknown }).code
+    const message = error instanceof Error ? error.message : String(error)
+    return { ok: false, code: typeof code === 'string' ? code : 'BUNDLE_FAILED', message: cut(message) }
+  }
+}
+
+async function within<T>(promise: Promise<T>, ms: number): Promise<T> {
+  let timer: ReturnType<typeof setTimeout> | undefined
+  const limit = new Promise<never>((_, reject) => {
+    timer = setTimeout(
+      () =>
+        reject(
+          new Error(
+            `Indexing did not end within ${ms / 1000} s: the top level of a task file, trigger.config.ts or init.ts never finishes.`,
+          ),
+        ),
+      ms,
+    )
+  })
+  try {
+    return await Promise.race([promise, limit])
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+function cut(message: string): string {
+  return message.length > 4_000 ? `${message.slice(0, 4_000)}…` : message
+}
+
+function toHex(buffer: ArrayBuffer): string {
+  return [...new Uint8Array(buffer)].map((byte) => byte.toString(16).padStart(2, '0')).join('')
+}

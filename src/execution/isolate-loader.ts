@@ -1,0 +1,82 @@
+/**
+ * Where task code lives: one dynamic isolate per environment, bundle, platform version, settings and shard (design D4).
+ * The loader's `env` is always empty. Two environments can never share an id, so they never share an isolate.
+ */
+import type { Env } from '../contracts/bindings.ts'
+import type { IsolateBundle, TaskIsolate } from '../contracts/isolate.ts'
+import type { LinkedBundle, TaskDefinition } from '../contracts/rpc.ts'
+import isolateHash from './generated/isolate-hash.txt'
+import isolateMain from './generated/isolate-main.txt'
+
+/** CPU of one hot run is one invocation: 5 minutes, the most Cloudflare allows. */
+const isolateLimits = { cpuMs: 300_000, subRequests: 10_000 }
+const compatibilityDate = '2026-11-01'
+const compatibilityFlags = ['nodejs_compat']
+
+/** The part of a linked bundle each run needs; small, and cached by the objects that start runs. */
+export interface BundleMeta extends IsolateBundle {
+  hash: string
+}
+
+/** `ctx.exports` of the Worker: the loopback entrypoints of worker.ts. */
+export interface LoopbackExports {
+  Egress(options: { props: { allowPrivate: boolean } }): Fetcher
+  PlatformApi(options: { props: unknown }): Fetcher
+}
+
+export const bundleKeys = {
+  linked: (hash: string): string => `linked/${hash}/linked.json`,
+  meta: (hash: string): string => `linked/${hash}/meta.json`,
+  maps: (hash: string): string => `linked/${hash}/maps.json`,
+}
+
+export interface IsolateAddress {
+  environmentId: string
+  bundleHash: string
+  shard: number | 'index'
+  /** Grows when a shard was retired: after a kill, a failed ping or a clone-version error. */
+  recovery: number
+}
+
+export function isolateId(address: IsolateAddress, allowPrivate: boolean): string {
+  const settings = `${compatibilityDate}.${isolateLimits.cpuMs}.${allowPrivate ? 'private' : 'public'}`
+  const suffix = address.recovery > 0 ? `:r${address.recovery}` : ''
+  return `${address.environmentId}:${address.bundleHash}:${isolateHash.trim()}:${settings}:${address.shard}${suffix}`
+}
+
+export function openIsolate(env: Env, exports: LoopbackExports, address: IsolateAddress): TaskIsolate {
+  const allowPrivate = env.ALLOW_PRIVATE_EGRESS === 'true'
+  const worker = env.LOADER.get(isolateId(address, allowPrivate), async () => {
+    const linked = await readJson<LinkedBundle>(env, bundleKeys.linked(address.bundleHash))
+    const modules: Record<string, string | { js: string } | { json: unknown }> = {
+      'main.js': { js: isolateMain },
+      'layer.js': { js: linked.fresh },
+    }
+    for (const [path, source] of Object.entries(linked.shared)) modules[path] = { js: source }
+    return {
+      compatibilityDate,
+      compatibilityFlags,
+      mainModule: 'main.js',
+      modules,
+      env: {},
+      globalOutbound: exports.Egress({ props: { allowPrivate } }),
+      limits: isolateLimits,
+    } as WorkerLoaderWorkerCode
+  })
+  return worker.getEntrypoint() as unknown as TaskIsolate
+}
+
+export async function readJson<T>(env: Env, key: string): Promise<T> {
+  const object = await env.BUCKET.get(key)
+  if (!object) throw new Error(`The bundle file ${key} is missing from the bucket; deploy the project again.`)
+  return (await object.json()) as T
+}
+
+/** Finds the module of the bundle that defines a task. */
+export function taskFileOf(task: Pick<TaskDefinition, 'filePath' | 'entryPoint' | 'exportName'>): {
+  entry: string
+  out: string
+  exportName?: string
+} {
+  return { entry: task.filePath, out: task.entryPoint, exportName: task.exportName }
+}

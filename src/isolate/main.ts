@@ -1,0 +1,55 @@
+/**
+ * Entry module of a task isolate. It belongs to one environment, bundle and platform version; what belongs to a run
+ * comes as an argument. Shared SDK modules are imported only after the globals are patched, never statically.
+ */
+import { RpcTarget, WorkerEntrypoint } from 'cloudflare:workers'
+import type { IsolateBundle, IsolateControl, IsolatePlatform, IsolateRun, TaskIsolate } from '../contracts/isolate.ts'
+import type { BundleIndex, CompletedWaitpoint, Completion, SpanRecord } from '../contracts/rpc.ts'
+import { Attempt } from './attempt.ts'
+import { installGlobals } from './globals.ts'
+import { indexBundle } from './index.ts'
+
+installGlobals()
+
+/** Runs at once in 128 MB; above it RunDO tries another shard. */
+const maxRuns = 16
+let runCount = 0
+
+class Control extends RpcTarget implements IsolateControl {
+  readonly #attempt: Attempt
+  constructor(attempt: Attempt) {
+    super()
+    this.#attempt = attempt
+  }
+  async resolveWaitpoints(waitpoints: CompletedWaitpoint[]): Promise<void> {
+    this.#attempt.resolveWaitpoints(waitpoints)
+  }
+  async cancel(reason: string): Promise<void> {
+    await this.#attempt.cancel(reason)
+  }
+}
+
+export default class TaskIsolateEntrypoint extends WorkerEntrypoint implements TaskIsolate {
+  index(input: { bundle: IsolateBundle; variables: Record<string, string> }): Promise<BundleIndex> {
+    return indexBundle(input.bundle, input.variables)
+  }
+
+  async run(
+    input: IsolateRun,
+    platform: IsolatePlatform,
+  ): Promise<{ completion: Completion; spans: SpanRecord[] } | { busy: true }> {
+    if (runCount >= maxRuns) return { busy: true }
+    runCount++
+    try {
+      const attempt = new Attempt(input, platform)
+      await platform.attach(new Control(attempt))
+      return await attempt.execute()
+    } finally {
+      runCount--
+    }
+  }
+
+  async ping(): Promise<{ runs: number }> {
+    return { runs: runCount }
+  }
+}

@@ -1,0 +1,83 @@
+/** Projects and environments as the CLI's owner sees them, and the first start. */
+import { hmac, sameText, sha256Hex, toHex } from '../auth/crypto.ts'
+import type { Env } from '../contracts/bindings.ts'
+import { OperationError } from '../contracts/errors.ts'
+import type { EnvironmentAccess, ProjectSummary } from '../contracts/objects.ts'
+import type { EnvironmentSlug } from '../contracts/rpc.ts'
+import { forgetAccess, type UserPrincipal } from './authenticate.ts'
+import { callDirectory, callProject } from './objects.ts'
+
+export const environmentSlugs: Record<string, EnvironmentSlug> = {
+  dev: 'dev',
+  staging: 'stg',
+  stg: 'stg',
+  prod: 'prod',
+  preview: 'preview',
+}
+
+/** A ref nobody has yet becomes the caller's project: an existing trigger.config.ts needs no edit (design §5). */
+export async function projectByRef(env: Env, user: UserPrincipal, ref: string): Promise<ProjectSummary> {
+  if (!/^proj_[a-z0-9]{1,60}$/i.test(ref)) throw new OperationError('NOT_FOUND', 'Project not found')
+  const summary = await callDirectory(env, (directory) => directory.projectByRef(ref, user.userId))
+  // The CLI matches this text.
+  if (!summary) throw new OperationError('NOT_FOUND', 'Project not found')
+  await callProject(env, summary.id, (project) => project.init(summary))
+  return summary
+}
+
+export async function environmentFor(
+  env: Env,
+  user: UserPrincipal,
+  ref: string,
+  slug: EnvironmentSlug,
+  branch?: string,
+): Promise<EnvironmentAccess> {
+  const summary = await projectByRef(env, user, ref)
+  const access = await callProject(env, summary.id, (project) => project.environment(slug, user.userId, branch))
+  if (!access) throw new OperationError('NOT_FOUND', `Branch not found: ${branch}`)
+  return access
+}
+
+export async function upsertBranch(
+  env: Env,
+  user: UserPrincipal,
+  ref: string,
+  slug: 'preview' | 'dev',
+  branch: string,
+  git?: Record<string, unknown>,
+): Promise<{ id: string }> {
+  const summary = await projectByRef(env, user, ref)
+  const made = await callProject(env, summary.id, (project) => project.upsertBranch(slug, branch, user.userId, git))
+  forgetAccess()
+  return made
+}
+
+export async function createProject(env: Env, user: UserPrincipal, name: string): Promise<ProjectSummary> {
+  const summary = await callDirectory(env, (directory) => directory.createProject(user.userId, name))
+  await callProject(env, summary.id, (project) => project.init(summary))
+  return summary
+}
+
+const seedWindowMs = 60_000
+
+/** The signed call of `npm run setup`; there is no open bootstrap route. */
+export async function seed(
+  env: Env,
+  body: string,
+  timestamp: string,
+  signature: string,
+  now: number,
+): Promise<{ userId: string }> {
+  const expected = toHex(await hmac(env.ROOT_SECRET as string, `${timestamp}.${body}`))
+  const at = Number(timestamp)
+  if (!sameText(expected, signature) || !(Math.abs(now - (at < 1e12 ? at * 1_000 : at)) <= seedWindowMs)) {
+    throw new OperationError('UNAUTHENTICATED', 'The seed call is not signed with this root secret, or is older than 60 s.')
+  }
+  const input = JSON.parse(body) as { email?: string; accessToken?: string }
+  if (!input.email?.includes('@') || !input.accessToken?.startsWith('tr_pat_')) {
+    throw new OperationError('INVALID_REQUEST', 'email and accessToken (tr_pat_…) are required.')
+  }
+  const tokenHash = await sha256Hex(input.accessToken)
+  const email = input.email
+  return callDirectory(env, (directory) => directory.seed({ tokenHash, email }))
+}

@@ -1,0 +1,150 @@
+/** Verbs on runs. An id of another environment is a miss, found without calling any object. */
+import type { z } from 'zod'
+import { sha256Hex } from '../auth/crypto.ts'
+import type { Env } from '../contracts/bindings.ts'
+import { parseInstant } from '../contracts/durations.ts'
+import { OperationError, type RefusalExtras, RpcRefusal } from '../contracts/errors.ts'
+import { locatorOf, mintId, partitionOf } from '../contracts/ids.ts'
+import { limits } from '../contracts/limits.ts'
+import type { EnvironmentObject, MetadataOperation } from '../contracts/objects.ts'
+import type {
+  Caller,
+  ListRunsInput,
+  ListRunsResult,
+  RpcResult,
+  RunDetail,
+  SpanRecord,
+  TriggerOptions,
+  TriggerResult,
+} from '../contracts/rpc.ts'
+import type { replayBodySchema } from '../contracts/trigger.schema.ts'
+import { callEnvironment } from './objects.ts'
+import { byteLength } from './packets.ts'
+import { type TriggerContext, tagsOf, triggerInput } from './trigger.ts'
+
+export function getRun(
+  env: Env,
+  caller: Caller,
+  id: string,
+  missing = 'Run not found',
+  extras: RefusalExtras = {},
+): Promise<RunDetail> {
+  return onRun(env, caller, id, missing, (environment) => environment.getRun(caller, id), extras)
+}
+
+/** Newest first; every partition's list is one object today. */
+export function listRuns(env: Env, caller: Caller, input: ListRunsInput): Promise<ListRunsResult> {
+  return callEnvironment(env, caller.environment.locator, '0', (environment) => environment.listRuns(caller, input))
+}
+
+export function cancelRun(env: Env, caller: Caller, id: string): Promise<{ id: string; alreadyFinished: boolean }> {
+  return onRun(env, caller, id, 'Run not found', (environment) => environment.cancelRun(caller, id))
+}
+
+export function rescheduleRun(env: Env, caller: Caller, id: string, delay: string): Promise<RunDetail> {
+  const at = parseInstant(delay, Date.now())
+  if (at === undefined || at <= Date.now()) throw new OperationError('INVALID_REQUEST', `Invalid delay: ${delay}`)
+  return onRun(env, caller, id, 'Run not found', (environment) => environment.rescheduleRun(caller, id, at))
+}
+
+export async function addTags(env: Env, caller: Caller, id: string, tags: string | string[]): Promise<{ added: number }> {
+  const list = tagsOf(tags)
+  return onRun(env, caller, id, 'Run not found', (environment) => environment.addTags(caller, id, list))
+}
+
+export function getMetadata(env: Env, caller: Caller, id: string): Promise<Record<string, unknown>> {
+  return onRun(env, caller, id, 'Run not found', (environment) => environment.getMetadata(caller, id))
+}
+
+export interface MetadataUpdate {
+  metadata?: Record<string, unknown>
+  operations?: unknown[]
+  parentOperations?: unknown[]
+  rootOperations?: unknown[]
+}
+export async function updateMetadata(
+  env: Env,
+  caller: Caller,
+  id: string,
+  update: MetadataUpdate,
+): Promise<Record<string, unknown>> {
+  if (update.metadata && byteLength(JSON.stringify(update.metadata)) > limits.metadataBytes) {
+    throw new OperationError('TOO_LARGE', `Metadata exceeds maximum size of ${limits.metadataBytes} bytes`)
+  }
+  const { metadata, ...operations } = update as MetadataUpdate & Record<string, MetadataOperation[] | undefined>
+  const input = { ...(Array.isArray(update.operations) || !metadata ? {} : { metadata }), ...operations }
+  return onRun(env, caller, id, 'Task Run not found', (environment) =>
+    environment.updateMetadata(caller, id, input as Parameters<EnvironmentObject['updateMetadata']>[2]),
+  )
+}
+
+export function getTrace(env: Env, caller: Caller, id: string): Promise<{ run: RunDetail; spans: SpanRecord[] }> {
+  return onRun(env, caller, id, 'Trace not found', (environment) => environment.getTrace(caller, id))
+}
+
+/** Copies what upstream copies: not the idempotency key, delay or TTL. */
+export async function replayRun(
+  env: Env,
+  caller: Caller,
+  id: string,
+  body: z.infer<typeof replayBodySchema>,
+  context: TriggerContext,
+): Promise<TriggerResult> {
+  const old = await getRun(env, caller, id)
+  const runId = mintId('run', caller.environment.locator, partitionOf(id) ?? '0', context.now)
+  const { payload, payloadType, version, queue, ...options } = body
+  const operationId = context.requestKey
+    ? await sha256Hex(`${context.requestKey}\n${caller.environment.id}\nreplay\n${id}`)
+    : runId
+  const input = await triggerInput(env, caller, {
+    runId,
+    operationId,
+    task: old.task,
+    body: { payload, options: { ...options, payloadType, ...(queue ? { queue: { name: queue } } : {}) } },
+    context: { now: context.now },
+  })
+  const copied: Partial<TriggerOptions> = {
+    ...(old.metadata ? { metadata: old.metadata } : {}),
+    ...(old.machine ? { machine: old.machine } : {}),
+    ...(old.concurrencyKey ? { concurrencyKey: old.concurrencyKey } : {}),
+    ...(old.region ? { region: old.region } : {}),
+    ...(old.tags.length > 0 ? { tags: old.tags } : {}),
+    queue: old.queue,
+    test: old.isTest,
+  }
+  input.options = {
+    ...copied,
+    ...input.options,
+    ...(payload === undefined && old.payload ? { payload: old.payload } : {}),
+    ...(version && version !== 'latest' ? { lockToVersion: version } : {}),
+    replayOf: id,
+  }
+  return callEnvironment(env, caller.environment.locator, partitionOf(id) ?? '0', (environment) =>
+    environment.trigger(caller, input),
+  )
+}
+
+export function resetIdempotencyKey(env: Env, caller: Caller, task: string, key: string): Promise<{ cleared: number }> {
+  return callEnvironment(env, caller.environment.locator, '0', (environment) =>
+    environment.resetIdempotencyKey(caller, task, key),
+  )
+}
+
+export async function onRun<T>(
+  env: Env,
+  caller: Caller,
+  id: string,
+  missing: string,
+  call: (environment: EnvironmentObject) => Promise<RpcResult<T>>,
+  extras: RefusalExtras = {},
+): Promise<T> {
+  const partition = partitionOf(id)
+  if (partition === undefined || locatorOf(id) !== caller.environment.locator)
+    throw new OperationError('NOT_FOUND', missing, extras)
+  try {
+    return await callEnvironment(env, caller.environment.locator, partition, call)
+  } catch (error) {
+    if (error instanceof RpcRefusal && error.rpc.status === 404) throw new OperationError('NOT_FOUND', missing, extras)
+    throw error
+  }
+}

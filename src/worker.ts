@@ -1,0 +1,87 @@
+/** The only place where all of it meets: handlers, loopback entrypoints and object classes. */
+
+import { connect } from 'cloudflare:sockets'
+import { WorkerEntrypoint } from 'cloudflare:workers'
+import { createApp } from './api/app.ts'
+import { type PlatformCaller, platformFetch } from './api/platform-fetch.ts'
+import type { DispatchHint, Env } from './contracts/bindings.ts'
+import { type DirectoryObject, type EnvironmentObject, objectNames } from './contracts/objects.ts'
+import { refuseTarget, splitAddress } from './execution/egress.ts'
+
+export { DirectoryDO } from './durable-objects/directory-do.ts'
+export { EnvironmentDO } from './durable-objects/environment-do.ts'
+export { HistoryDO } from './durable-objects/history-do.ts'
+export { ProjectDO } from './durable-objects/project-do.ts'
+export { RunDO } from './durable-objects/run-do.ts'
+export { SchedulerDO } from './durable-objects/scheduler-do.ts'
+export { TaskDO } from './durable-objects/task-do.ts'
+
+const app = createApp()
+
+export default {
+  fetch: (request: Request, env: Env, ctx: ExecutionContext) => app.fetch(request, env, ctx),
+
+  /** Hints only: EnvironmentDO decides. Losing or doubling one costs time, nothing else. */
+  async queue(batch: MessageBatch<DispatchHint>, env: Env): Promise<void> {
+    const names = new Set(batch.messages.map((message) => message.body.environment))
+    await Promise.all([...names].map((name) => environmentByName(env, name).wake()))
+  },
+
+  /** The backstop for a lost alarm: every environment with timers is woken once a minute. */
+  async scheduled(_event: ScheduledController, env: Env): Promise<void> {
+    const directory = env.DIRECTORY.get(env.DIRECTORY.idFromName(objectNames.directory)) as unknown as DirectoryObject
+    const names = await directory.environmentsWithTimers()
+    for (const name of names)
+      await environmentByName(env, name)
+        .wake()
+        .catch((error) => console.error('wake failed', name, String(error)))
+  },
+} satisfies ExportedHandler<Env, DispatchHint>
+
+function environmentByName(env: Env, name: string): EnvironmentObject {
+  return env.ENVIRONMENT.get(env.ENVIRONMENT.idFromName(name)) as unknown as EnvironmentObject
+}
+
+/** The platform API as a run's own SDK sees it: same routes, already authenticated as the run's environment. */
+export class PlatformApi extends WorkerEntrypoint<Env, PlatformCaller> {
+  override fetch(request: Request): Promise<Response> {
+    return platformFetch(request, this.env, this.ctx.props)
+  }
+}
+
+/** Outbound of every task isolate (loader `globalOutbound`). */
+export class Egress extends WorkerEntrypoint<Env, { allowPrivate: boolean }> {
+  override async fetch(request: Request): Promise<Response> {
+    const url = new URL(request.url)
+    const port = Number(url.port) || (url.protocol === 'https:' ? 443 : 80)
+    const refusal = this.#refuse(url.hostname, port)
+    // Thrown, not answered: the task's own fetch rejects as it would without a network.
+    if (refusal) throw new TypeError(`fetch failed: ${refusal}`)
+    const service = this.#service()
+    if (!service) return fetch(request)
+    try {
+      return await service.fetch(request)
+    } catch (error) {
+      throw new TypeError(`fetch failed: ${url.host} is not reachable from tasks here (${String(error)})`)
+    }
+  }
+
+  async connect(socket: Socket): Promise<void> {
+    const { localAddress } = await socket.opened
+    const address = splitAddress(localAddress ?? '')
+    const refusal = this.#refuse(address.hostname, address.port)
+    if (refusal) throw new Error(refusal)
+    const service = this.#service() as (Fetcher & { connect?: typeof connect }) | undefined
+    const upstream = service ? service.connect(localAddress as string) : connect(localAddress as string)
+    await Promise.all([socket.readable.pipeTo(upstream.writable), upstream.readable.pipeTo(socket.writable)])
+  }
+
+  #service(): Fetcher | undefined {
+    return this.ctx.props.allowPrivate ? this.env.EGRESS_PRIVATE : this.env.EGRESS_PUBLIC
+  }
+
+  #refuse(hostname: string, port: number): string | undefined {
+    const platformPorts = (this.env.PLATFORM_PORTS ?? '').split(',').filter(Boolean).map(Number)
+    return refuseTarget(hostname, port, { allowPrivate: this.ctx.props.allowPrivate, platformPorts })
+  }
+}

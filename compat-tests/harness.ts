@@ -2,12 +2,28 @@
 import { configure, runs, tasks } from '@trigger.dev/sdk'
 import { inject } from 'vitest'
 import type { Project } from './cli.ts'
+import { deployFixture as deployTo, type PlatformProcess } from './platform-process.ts'
+
+export { type PlatformProcess, startPlatform } from './platform-process.ts'
 
 export const endpoints = inject('endpoints')
 export const plain = inject('plain')
 
 export function useProject(project: Project): void {
   configure({ baseURL: endpoints.apiUrl, accessToken: project.secretKey, requestOptions: { retry: { maxAttempts: 1 } } })
+}
+
+const deployed = new WeakMap<PlatformProcess, Project>()
+
+/** For scenarios with a platform of their own: deploys, and `useEnvironment` then talks to what was deployed last. */
+export async function deployFixture(platform: PlatformProcess, name: string): Promise<Project> {
+  const project = await deployTo(platform, name)
+  deployed.set(platform, project)
+  return project
+}
+
+export function useEnvironment(platform: PlatformProcess): void {
+  configure({ baseURL: platform.endpoints.apiUrl, accessToken: deployed.get(platform)?.secretKey })
 }
 
 export interface Answer {

@@ -143,7 +143,7 @@ describe('public tokens', () => {
 describe('the SDK', () => {
   it('sees the classes of errors it knows', async () => {
     await expect(runs.retrieve('run_unknown')).rejects.toMatchObject({ status: 404, name: 'TriggerApiError' })
-    configure({ accessToken: wrongKey })
+    configure({ baseURL: endpoints.apiUrl, accessToken: wrongKey })
     try {
       await expect(tasks.trigger('add-one', {})).rejects.toMatchObject({ status: 401 })
     } finally {

@@ -89,11 +89,6 @@ describe.concurrent('a run', () => {
     expect(run.output).toEqual({ n: 2 })
   })
 
-  it('triggerAndPoll returns the finished run', async () => {
-    const run = await tasks.triggerAndPoll('add-one', { n: 5 }, { pollIntervalMs: 100 } as never)
-    expect(run.output).toEqual({ n: 6 })
-  })
-
   it('shows EXECUTING while it runs', async () => {
     const handle = await tasks.trigger('sleeper', { ms: 3_000 })
     const run = await hasStatus(handle.id, 'EXECUTING')

@@ -43,8 +43,10 @@ describe.concurrent('logs and traces', () => {
   })
 
   it('are there while the run still executes', async () => {
-    const handle = await tasks.trigger('waits-for-token', { id: 'waitpoint_missing' })
-    await eventsWith(handle.id, 'waits-for-token')
+    const word = unique('w')
+    const handle = await tasks.trigger('logs-slowly', { word })
+    await eventsWith(handle.id, `early ${word}`)
+    expect((await runs.retrieve(handle.id)).status).toBe('EXECUTING')
   })
 
   it('form a tree with attempt and spans', async () => {
@@ -71,9 +73,13 @@ describe.concurrent('logs and traces', () => {
   })
 
   it('never show the secret key', async () => {
-    const run = await runTask('reads-env', { name: 'TRIGGER_SECRET_KEY' })
-    const { body } = await http('GET', `/api/v1/runs/${run.id}/events`)
-    expect(JSON.stringify(body)).not.toContain(plain.secretKey)
+    const run = await runTask('leaks')
+    await eventsWith(run.id, 'the key is')
+    for (const part of ['events', 'trace']) {
+      const { body } = await http('GET', `/api/v1/runs/${run.id}/${part}`)
+      expect(JSON.stringify(body)).not.toContain(plain.secretKey)
+    }
+    expect(JSON.stringify(run.error)).not.toContain(plain.secretKey)
   })
 
   it('of an unknown run answer 404', async () => {

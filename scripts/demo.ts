@@ -57,10 +57,8 @@ async function main(): Promise<void> {
   const temporary = values.state ? undefined : mkdtempSync(join(tmpdir(), 'trigger-do-demo-'))
   const port = values.port ? Number(values.port) : values.once ? await freePort() : 8787
   const platform = await startPlatform({ port, state: values.state ?? (temporary as string) })
-  const stop = async (): Promise<void> => {
-    await platform.stop()
-    if (temporary) rmSync(temporary, { recursive: true, force: true })
-  }
+  if (temporary) process.once('exit', () => rmSync(temporary, { recursive: true, force: true }))
+  const stop = (): Promise<void> => platform.stop()
   stopOnSignal(stop)
   try {
     const { apiUrl, accessToken, secretKeys } = platform.endpoints

@@ -12,7 +12,7 @@ export const root: string = resolve(import.meta.dirname, '..')
 
 /** workerd stops no endless loop: after this silence the process is replaced and interrupted runs resume. */
 const SILENCE_MS = 10_000
-const HEARTBEAT_MS = 2_000
+const HEARTBEAT_MS = 1_000
 const CRON_MS = 60_000
 
 export interface HostOptions {
@@ -69,7 +69,7 @@ export async function startHost(options: HostOptions): Promise<Host> {
   }, CRON_MS)
   const heartbeat = watch(origin, async () => {
     if (stopping) return
-    console.error(`workerd did not answer for ${SILENCE_MS / 1000} s (a task that never yields?): starting it again`)
+    console.error('workerd does not answer (killed, or a task that never yields): starting it again')
     await miniflare.dispose()
     miniflare = new Miniflare(settings)
     await miniflare.ready
@@ -155,14 +155,16 @@ function watch(origin: string, restart: () => Promise<void>): NodeJS.Timeout {
   let lastAnswer = Date.now()
   let restarting = false
   return setInterval(() => {
-    fetch(`${origin}/health`, { signal: AbortSignal.timeout(HEARTBEAT_MS * 2) })
+    fetch(`${origin}/health`, { signal: AbortSignal.timeout(HEARTBEAT_MS * 4) })
       .then((response) => response.body?.cancel())
       .then(
         () => {
           lastAnswer = Date.now()
         },
-        () => {
-          if (restarting || Date.now() - lastAnswer < SILENCE_MS) return
+        (error: Error & { cause?: { code?: string } }) => {
+          // Nobody listens any more: the process is gone, no need to be patient.
+          const dead = error.cause?.code === 'ECONNREFUSED'
+          if (restarting || (!dead && Date.now() - lastAnswer < SILENCE_MS)) return
           restarting = true
           void restart().finally(() => {
             restarting = false
@@ -201,7 +203,10 @@ function takeState(state: string): () => void {
       throw new Error(`A platform (process ${pid}) already uses ${state}. Stop it, or choose another folder with --state.`)
   }
   writeFileSync(file, String(process.pid))
-  return () => rmSync(file, { force: true })
+  const release = (): void => rmSync(file, { force: true })
+  // Miniflare has its own handler of signals and may end the process first.
+  process.once('exit', release)
+  return release
 }
 
 function isAlive(pid: number): boolean {

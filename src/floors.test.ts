@@ -20,7 +20,8 @@ const allowed: Record<string, string[]> = {
   isolate: ['contracts', 'core', 'telemetry', 'execution'],
   execution: [...decisions, ...floor2],
   'durable-objects': [...decisions, ...floor2, 'execution'],
-  operations: [...decisions, ...floor2],
+  // A deploy unpacks, links and indexes the bundle: downwards, and the only verb that needs it.
+  operations: [...decisions, ...floor2, 'execution'],
   api: ['contracts', 'operations', 'auth', 'realtime'],
   mcp: ['contracts', 'operations', 'auth', 'realtime'],
   rpc: ['contracts', 'operations', 'auth', 'realtime'],

@@ -73,7 +73,10 @@ describe('trigger', () => {
     let input: TriggerInput | undefined
     const { env, access } = await fakeEnv({
       environment: {
-        trigger: async (_caller: Caller, given: TriggerInput) => ok({ id: (input = given).runId, isCached: false }),
+        trigger: async (_caller: Caller, given: TriggerInput) => {
+          input = given
+          return ok({ id: given.runId, isCached: false })
+        },
       },
     })
     const body = JSON.stringify({ payload: 'x'.repeat(40_000) })

@@ -1,5 +1,5 @@
-import { env } from 'cloudflare:test'
-import { createExecutionContext } from 'cloudflare:test'
+/// <reference types="@cloudflare/vitest-plugin/types" />
+import { createExecutionContext, env } from 'cloudflare:test'
 import { describe, expect, it } from 'vitest'
 import { hmac, toHex } from '../auth/crypto.ts'
 import { mintPersonalToken } from '../auth/keys.ts'
@@ -23,7 +23,10 @@ async function owner(): Promise<string> {
   const body = JSON.stringify({ email: `${accessToken.slice(-8)}@example.com`, accessToken })
   const timestamp = String(Date.now())
   const signature = toHex(await hmac(bindings.ROOT_SECRET as string, `${timestamp}.${body}`))
-  const seeded = await call('/internal/seed', undefined, body, { 'x-trigger-do-timestamp': timestamp, 'x-trigger-do-signature': signature })
+  const seeded = await call('/internal/seed', undefined, body, {
+    'x-trigger-do-timestamp': timestamp,
+    'x-trigger-do-signature': signature,
+  })
   expect(seeded.status).toBe(200)
   return accessToken
 }
@@ -54,21 +57,47 @@ describe('first use', () => {
     await call(`/api/v1/projects/${ref}/branches`, pat, { branch: 'feature', env: 'preview' })
     const branch = { 'x-trigger-branch': 'refs/heads/feature' }
     expect((await call('/api/v1/auth/jwt/claims', apiKey, {}, branch)).status).toBe(200)
-    const set = await call(`/api/v1/projects/${ref}/envvars/preview/import`, apiKey, { variables: { A: '1', TRIGGER_API_URL: 'x' }, override: true })
+    const set = await call(`/api/v1/projects/${ref}/envvars/preview/import`, apiKey, {
+      variables: { A: '1', TRIGGER_API_URL: 'x' },
+      override: true,
+    })
     expect(set.status).toBe(200)
     const read = await call(`/api/v1/projects/${ref}/envvars`, apiKey, undefined, branch)
-    expect(((await read.json()) as { variables: Record<string, string> }).variables).toMatchObject({ A: '1', TRIGGER_PREVIEW_BRANCH: 'feature' })
+    expect(((await read.json()) as { variables: Record<string, string> }).variables).toMatchObject({
+      A: '1',
+      TRIGGER_PREVIEW_BRANCH: 'feature',
+    })
   })
 })
 
 describe('deployments', () => {
   it('number versions per day, promote, and keep the current one when another fails', async () => {
-    const identity = { id: 'x', locator: `t${Date.now().toString(32).slice(-5)}`, slug: 'prod', type: 'PRODUCTION', projectId: 'p', projectRef: 'proj_p', projectName: 'p', organizationId: 'o', organizationSlug: 'o', organizationTitle: 'o' } as const
-    const task = bindings.TASK.get(bindings.TASK.idFromName(identity.locator)) as unknown as import('../contracts/objects.ts').TaskObject
-    const index = { tasks: [{ id: 'hello', filePath: 'a.ts', entryPoint: 'a.mjs', host: 'isolate' as const }], queues: [], warnings: [] }
+    const identity = {
+      id: 'x',
+      locator: `t${Date.now().toString(32).slice(-5)}`,
+      slug: 'prod',
+      type: 'PRODUCTION',
+      projectId: 'p',
+      projectRef: 'proj_p',
+      projectName: 'p',
+      organizationId: 'o',
+      organizationSlug: 'o',
+      organizationTitle: 'o',
+    } as const
+    const task = bindings.TASK.get(
+      bindings.TASK.idFromName(identity.locator),
+    ) as unknown as import('../contracts/objects.ts').TaskObject
+    const index = {
+      tasks: [{ id: 'hello', filePath: 'a.ts', entryPoint: 'a.mjs', host: 'isolate' as const }],
+      queues: [],
+      warnings: [],
+    }
     const first = await task.createDeployment(identity, { id: 'deployment_1', contentHash: '-', bundleHash: 'h' })
     expect(first.version).toMatch(/^\d{8}\.1$/)
-    expect(await task.completeDeployment(identity, first.id, index, true, {})).toMatchObject({ ok: true, value: { status: 'DEPLOYED', isCurrent: true } })
+    expect(await task.completeDeployment(identity, first.id, index, true, {})).toMatchObject({
+      ok: true,
+      value: { status: 'DEPLOYED', isCurrent: true },
+    })
     const second = await task.createDeployment(identity, { id: 'deployment_2', contentHash: '-', bundleHash: '' })
     await task.failDeployment(second.id, { name: 'NO_TASKS', message: 'none' })
     expect(await task.currentDeployment()).toMatchObject({ id: first.id })

@@ -105,7 +105,7 @@ export function batchRoutes(app: App): void {
         c.env,
         caller,
         { runCount: body.runCount, ...parentOf(body), ...(body.idempotencyKey ? { idempotencyKey: body.idempotencyKey } : {}) },
-        undefined,
+        principal.oneTimeToken,
       )
       const answer = defined({
         id: batch.id,
@@ -255,7 +255,7 @@ function parentOf(body: { parentRunId?: string | undefined; resumeParentOnComple
 function batchHeaders(c: Ctx, principal: EnvironmentPrincipal, id: string): Promise<Record<string, string>> {
   const scopes = [`read:batch:${id}`]
   if (c.req.header('x-trigger-client') === 'browser') scopes.push(`write:batch:${id}`)
-  return tokenHeaders(c, principal, scopes, 3_600, false)
+  return tokenHeaders(principal, scopes, 3_600, false)
 }
 
 /** Non-empty lines of a stream; one line is bounded, the stream is not. */

@@ -2,7 +2,7 @@
 import type { Env } from '../contracts/bindings.ts'
 import type { EnvironmentIdentity, Packet, RunDetail, RunRecord, TaskRunError } from '../contracts/rpc.ts'
 import { apiStatus, statusHelpers } from '../contracts/statuses.ts'
-import { presignPacket, packetValue } from '../operations/packets.ts'
+import { packetValue, presignPacket } from '../operations/packets.ts'
 
 const hiddenMetadata = ['$$streams', '$$streamsVersion', '$$streamsBaseUrl']
 

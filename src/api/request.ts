@@ -152,7 +152,6 @@ export function queryError(path: string, message: string): OperationError {
 }
 
 export async function tokenHeaders(
-  c: Ctx,
   principal: EnvironmentPrincipal,
   scopes: string[],
   lifetimeSeconds: number,

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { limits } from '../contracts/limits.ts'
 import { triggerBodySchema } from '../contracts/trigger.schema.ts'
+import type { EnvironmentPrincipal } from '../operations/authenticate.ts'
 import { triggerTask } from '../operations/trigger.ts'
 import { environmentOf, readBody, requireScope, tokenHeaders } from './request.ts'
 import { type App, type Ctx, route } from './route.ts'
@@ -22,15 +23,19 @@ export function triggerRoutes(app: App): void {
       const task = c.req.param('taskId') as string
       requireScope(principal, [{ action: 'trigger', type: 'tasks', id: task }])
       const body = await readBody(c, triggerBodySchema, { maxBytes: limits.triggerBodyBytes })
-      const result = await triggerTask(c.env, caller, task, body, triggerContext(c))
+      const result = await triggerTask(c.env, caller, task, body, triggerContext(c, principal))
       const scopes = [`read:runs:${result.id}`, `write:inputStreams:${result.id}`]
-      return c.json({ id: result.id, isCached: result.isCached }, 200, await tokenHeaders(c, principal, scopes, 3_600))
+      return c.json({ id: result.id, isCached: result.isCached }, 200, await tokenHeaders(principal, scopes, 3_600))
     },
   )
 }
 
-export function triggerContext(c: Ctx): { requestKey?: string; traceparent?: string; now: number } {
-  const requestKey = c.req.header('x-trigger-request-idempotency-key')
+/** A one-time token is its own request key: using it again yields the run it already made, never another. */
+export function triggerContext(
+  c: Ctx,
+  principal?: EnvironmentPrincipal,
+): { requestKey?: string; traceparent?: string; now: number } {
+  const requestKey = principal?.oneTimeToken ?? c.req.header('x-trigger-request-idempotency-key')
   const traceparent = c.req.header('x-trigger-span-parent-as-link') ? undefined : c.req.header('traceparent')
   return { now: Date.now(), ...(requestKey ? { requestKey } : {}), ...(traceparent ? { traceparent } : {}) }
 }

@@ -41,7 +41,7 @@ export function waitpointRoutes(app: App): void {
       const body = await readBody(c, createSchema, { maxBytes: limits.tokenCreateBodyBytes, optional: true })
       const { id, isCached } = await waitpoints.createToken(c.env, caller, body)
       const url = await waitpoints.tokenUrl(c.env, originOf(c), id)
-      return c.json({ id, isCached, url }, 200, await tokenHeaders(c, principal, [`write:waitpoints:${id}`], 86_400))
+      return c.json({ id, isCached, url }, 200, await tokenHeaders(principal, [`write:waitpoints:${id}`], 86_400))
     },
   )
 

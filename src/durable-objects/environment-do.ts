@@ -1,89 +1,556 @@
+/**
+ * EnvironmentDO: the only place that decides who runs next, and the only owner of wake-ups (design §3, D7).
+ * A shell: calls that change something are decided together and written in one transaction; effects go out after it; then
+ * the next alarm. It may be reset at any await: everything is rebuilt from the tables.
+ */
 import { DurableObject } from 'cloudflare:workers'
 import type { Env } from '../contracts/bindings.ts'
-import { objectNames } from '../contracts/objects.ts'
-import type { Caller, CompletedWaitpoint, EnvironmentIdentity, FinishInput, RpcResult, RunDetail, RunExecutor, SpanRecord, TriggerInput, TriggerResult, WorkerVersion } from '../contracts/rpc.ts'
+import {
+  type BatchCreateInput,
+  type BatchItem,
+  type BatchRecord,
+  type DirectoryObject,
+  type EnvironmentObject,
+  type MetadataOperation,
+  objectNames,
+  type QueueRecord,
+  type WaitpointRecord,
+} from '../contracts/objects.ts'
+import type {
+  Caller,
+  EnvironmentIdentity,
+  FinishInput,
+  ListRunsInput,
+  ListRunsResult,
+  Packet,
+  RpcResult,
+  RunDetail,
+  SpanRecord,
+  TriggerInput,
+  TriggerResult,
+  WorkerVersion,
+} from '../contracts/rpc.ts'
+import { applyMetadataOperations } from '../core/metadata/operations.ts'
+import { isFinal, move } from '../core/run/statuses.ts'
+import { putSetting, walkDocuments } from '../storage/document-table.ts'
+import { migrateEnvironment } from '../storage/migrations.ts'
+import { deleteKey, findKey, readPackets, writeMetadata } from '../storage/run-table.ts'
+import { abortUnsealed, addBatchItems, createBatch } from './environment/batches.ts'
+import { Executors } from './environment/executors.ts'
+import { detail, listRuns, queueNamed, queues } from './environment/reads.ts'
+import {
+  cancel,
+  expire,
+  finalise,
+  finish,
+  intoQueue,
+  lost,
+  pump,
+  startAttempt,
+  type Turn,
+  trigger,
+  updateMetadataOf,
+} from './environment/runs.ts'
+import { EnvironmentState, leaseCheckMs, refusal, value } from './environment/state.ts'
+import {
+  checkWaits,
+  completeToken,
+  createToken,
+  readToken,
+  timeOutToken,
+  waitForDuration,
+  waitForToken,
+} from './environment/waits.ts'
 
-interface Row { detail: RunDetail; spans: SpanRecord[]; lease: number; slot: number; score: number; retryAt?: number; waits: string[]; lost: number }
-const finals = new Set(['CANCELED', 'COMPLETED_SUCCESSFULLY', 'COMPLETED_WITH_ERRORS', 'SYSTEM_FAILURE', 'CRASHED', 'EXPIRED', 'TIMED_OUT'])
-const ok = <T>(value: T): RpcResult<T> => ({ ok: true, value })
-const fail = (code: string, message: string, status: number): RpcResult<never> => ({ ok: false, error: { code, message, status } })
+const groupSize = 200
+const waitingLimit = 2_000
+const duePerAlarm = 500
+const defaultConcurrency = 100
+const metadataBytes = 262_144
 
-export class EnvironmentDO extends DurableObject<Env> {
-  rows = new Map<string, Row>()
-  version?: WorkerVersion
-  variables: Record<string, string> = {}
-  identity?: EnvironmentIdentity
-  lease = 0
-  epoch = 0
+interface Call {
+  decide: (turn: Turn) => RpcResult<unknown>
+  resolve: (result: RpcResult<never>) => void
+  reject: (error: unknown) => void
+}
+
+export class EnvironmentDO extends DurableObject<Env> implements EnvironmentObject {
+  private readonly state: EnvironmentState
+  private readonly executors: Executors
+  private calls: Call[] = []
+  private flushing = false
+  private alarmAt = Number.POSITIVE_INFINITY
+  private noted = false
+
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env)
-    ctx.storage.sql.exec('CREATE TABLE IF NOT EXISTS runs (id TEXT PRIMARY KEY, data TEXT NOT NULL) WITHOUT ROWID; CREATE TABLE IF NOT EXISTS kv (k TEXT PRIMARY KEY, v TEXT NOT NULL) WITHOUT ROWID')
-    for (const r of ctx.storage.sql.exec<{ id: string; data: string }>('SELECT * FROM runs')) this.rows.set(r.id, JSON.parse(r.data))
-    for (const r of ctx.storage.sql.exec<{ k: string; v: string }>('SELECT * FROM kv')) (this as any)[r.k] = JSON.parse(r.v)
-    this.lease += 1000
+    migrateEnvironment(ctx.storage)
+    this.state = new EnvironmentState(ctx.storage.sql, Number(env.ENVIRONMENT_CONCURRENCY) || defaultConcurrency)
+    this.executors = new Executors(env, (runId, lease, reason) => void this.loseLease(runId, lease, reason).catch(() => {}))
+    this.state.load(Date.now())
+    void ctx.blockConcurrencyWhile(async () => {
+      this.alarmAt = (await ctx.storage.getAlarm()) ?? Number.POSITIVE_INFINITY
+      this.armAlarm()
+    })
   }
-  kv(k: string, v: unknown): void { (this as any)[k] = v; this.ctx.storage.sql.exec('INSERT OR REPLACE INTO kv VALUES (?, ?)', k, JSON.stringify(v)) }
-  save(row: Row): void { row.detail.updatedAt = Date.now(); this.ctx.storage.sql.exec('INSERT OR REPLACE INTO runs VALUES (?, ?)', row.detail.id, JSON.stringify(row)) }
-  async trigger(caller: Caller, input: TriggerInput): Promise<RpcResult<TriggerResult>> {
-    this.identity = caller.environment
-    const had = this.rows.get(input.runId)
-    if (had) return ok({ id: input.runId, isCached: false })
-    const o = input.options
-    const now = Date.now()
-    const parent = o.parentRunId ? this.rows.get(o.parentRunId) : undefined
-    const detail: RunDetail = { id: input.runId, task: input.task, status: 'PENDING', createdAt: o.createdAt ?? now, updatedAt: now, queuedAt: now, tags: o.tags ?? [], queue: o.queue ?? `task/${input.task}`, depth: parent ? parent.detail.depth + 1 : 0, resumeParentOnCompletion: o.resumeParentOnCompletion ?? false, attemptNumber: 0, maxAttempts: o.maxAttempts, maxDuration: o.maxDuration, priorityMs: 0, isTest: o.test ?? false, durationMs: 0, costInCents: 0, baseCostInCents: 0, traceId: hex(16), spanId: hex(8), payload: o.payload, metadata: o.metadata, parentRunId: parent?.detail.id, rootRunId: parent ? (parent.detail.rootRunId ?? parent.detail.id) : undefined, batchId: o.batch?.id, batchIndex: o.batch?.index }
-    const row: Row = { detail, spans: [], lease: 0, slot: 0, score: now, waits: [], lost: 0 }
-    this.rows.set(input.runId, row); this.save(row)
-    this.dispatch()
-    return ok({ id: input.runId, isCached: false })
+
+  // -------------------------------------------------------------- group commit
+
+  private decide<T>(decide: (turn: Turn) => RpcResult<T>): Promise<RpcResult<T>> {
+    if (this.calls.length >= waitingLimit) {
+      return Promise.resolve({
+        ok: false,
+        error: { code: 'OVERLOADED', message: 'The environment is busy; try again.', status: 503, retryable: true },
+      })
+    }
+    return new Promise((resolve, reject) => {
+      this.calls.push({ decide, resolve: resolve as Call['resolve'], reject })
+      if (this.flushing) return
+      this.flushing = true
+      setTimeout(() => this.flush(), 0)
+    })
   }
-  dispatch(): void {
-    for (const row of this.rows.values()) if (row.detail.status === 'PENDING' && (row.retryAt ?? 0) <= Date.now()) this.start(row)
+
+  private flush(): void {
+    this.flushing = false
+    const group = this.calls.splice(0, groupSize)
+    if (this.calls.length > 0) {
+      this.flushing = true
+      setTimeout(() => this.flush(), 0)
+    }
+    if (!this.commit(group)) for (const call of group) this.commit([call])
   }
-  start(row: Row): void {
-    const v = this.version
-    const task = v?.tasks.find((t) => t.id === row.detail.task)
-    if (!v || !task || !this.identity) { row.detail.status = 'PENDING_VERSION'; this.save(row); return }
-    const identity = this.identity
-    row.lease = ++this.lease; row.detail.status = 'EXECUTING'; row.detail.startedAt ??= Date.now(); row.detail.attemptNumber += 1; row.detail.version = v.version; this.save(row)
-    const d = row.detail
-    const iso = (t?: number): string => new Date(t ?? Date.now()).toISOString()
-    const execution = { task: { id: task.id, filePath: task.filePath, exportName: task.exportName, entryPoint: task.entryPoint }, attempt: { number: d.attemptNumber, startedAt: iso(), id: `attempt_${d.id.slice(4)}`, backgroundWorkerId: v.workerId, backgroundWorkerTaskId: task.id, status: 'EXECUTING' }, run: { id: d.id, payload: d.payload?.data ?? '', payloadType: d.payload?.dataType ?? 'application/json', tags: d.tags, isTest: d.isTest, isReplay: false, createdAt: iso(d.createdAt), startedAt: iso(d.startedAt), version: v.version, maxAttempts: task.retry?.maxAttempts, durationMs: 0, costInCents: 0, baseCostInCents: 0, context: undefined, traceContext: {}, parentTaskRunId: d.parentRunId, rootTaskRunId: d.rootRunId, metadata: d.metadata?.data ? JSON.parse(d.metadata.data) : undefined }, queue: { id: 'queue_1', name: d.queue }, environment: { id: identity.id, slug: identity.slug, type: identity.type }, organization: { id: identity.organizationId, slug: identity.organizationSlug, name: identity.organizationTitle }, project: { id: identity.projectId, ref: identity.projectRef, slug: identity.projectRef, name: identity.projectName }, machine: { name: 'small-1x', cpu: 0.5, memory: 0.5, centsPerMs: 0 }, deployment: { id: v.deploymentId, shortCode: v.deploymentShortCode, version: v.version, runtime: v.runtime ?? 'node', runtimeVersion: v.runtimeVersion ?? '24' } }
-    this.ctx.waitUntil(this.runDO(row).start({ environment: identity, lease: row.lease, runId: d.id, attempt: d.attemptNumber, shard: 0, bundle: { hash: v.bundleHash, version: v.version, deploymentId: v.deploymentId, workerId: v.workerId }, execution, traceparent: `00-${d.traceId}-${d.spanId}-01`, maxDuration: d.maxDuration ?? task.maxDuration, variables: this.variables }).catch((e) => console.error('start', String(e))))
+
+  /** All of the group in one transaction. On a bug in one of them nothing is kept, and each is tried alone. */
+  private commit(group: Call[]): boolean {
+    const turn: Turn = { state: this.state, executors: this.executors, now: Date.now(), random: Math.random }
+    const results: RpcResult<unknown>[] = []
+    try {
+      this.ctx.storage.transactionSync(() => {
+        for (const call of group) results.push(call.decide(turn))
+        pump(turn)
+        this.state.write()
+      })
+    } catch (error) {
+      this.state.load(Date.now())
+      if (group.length > 1) return false
+      console.error('a decision failed', error instanceof Error ? error.stack : String(error))
+      group[0]?.reject(error)
+      return true
+    }
+    const effects = this.state.effects.splice(0)
+    for (const [index, call] of group.entries()) call.resolve(results[index] as RpcResult<never>)
+    for (const effect of effects) this.ctx.waitUntil(effect().catch((error) => console.error('effect failed', String(error))))
+    this.armAlarm()
+    return true
   }
-  runDO(row: Row): RunExecutor { return this.env.RUN.get(this.env.RUN.idFromName(objectNames.run(this.identity!.locator, '0', row.slot))) as unknown as RunExecutor }
-  async finish(input: FinishInput): Promise<RpcResult<{ released: boolean }>> {
-    const row = this.rows.get(input.runId)
-    if (!row || row.lease !== input.lease) return fail('STALE_LEASE', 'stale', 409)
-    row.spans.push(...input.spans)
-    const c = input.completion
-    const d = row.detail
-    if (!c) { d.status = 'PENDING'; d.attemptNumber -= 1; row.lost++; console.error('lost', input.lost?.reason); if (row.lost > 3) { d.status = 'COMPLETED_WITH_ERRORS'; d.error = { type: 'INTERNAL_ERROR', code: 'TASK_RUN_STALLED_EXECUTING', message: input.lost?.reason } } }
-    else if (c.ok) { d.status = 'COMPLETED_SUCCESSFULLY'; d.output = { data: c.output, dataType: c.outputType ?? 'application/json' } }
-    else if (c.retry) { d.status = 'PENDING'; row.retryAt = Date.now() + c.retry.delay; setTimeout(() => this.dispatch(), c.retry.delay + 5) }
-    else { d.status = 'COMPLETED_WITH_ERRORS'; d.error = c.error }
-    if (finals.has(d.status)) d.completedAt = Date.now()
-    d.durationMs += c?.usage?.durationMs ?? 0
-    row.lease = 0; this.save(row)
-    if (finals.has(d.status) && d.parentRunId && d.resumeParentOnCompletion) this.resumeParent(row)
-    this.dispatch()
-    return ok({ released: true })
+
+  /** For callers with their own refusals: key epoch and lease are checked first. */
+  private as<T>(caller: Caller, decide: (turn: Turn) => RpcResult<T>): Promise<RpcResult<T>> {
+    return this.decide((turn) => this.state.admitCaller(caller) ?? decide(turn))
   }
-  resumeParent(row: Row): void {
-    const parent = this.rows.get(row.detail.parentRunId as string)
-    if (!parent?.lease) return
-    const d = row.detail
-    const wp: CompletedWaitpoint = { id: `waitpoint_${d.id.slice(4)}`, friendlyId: `waitpoint_${d.id.slice(4)}`, type: 'RUN', completedAt: Date.now(), outputIsError: !!d.error, output: d.error ? JSON.stringify(d.error) : d.output?.data, outputType: d.output?.dataType, index: d.batchIndex, completedByTaskRun: { friendlyId: d.id, batch: d.batchId ? { friendlyId: d.batchId } : undefined } }
-    this.ctx.waitUntil(this.runDO(parent).resume(parent.lease, [wp]).then(() => undefined))
+
+  private armAlarm(): void {
+    const due = Math.min(
+      this.state.due.earliest() ?? Number.POSITIVE_INFINITY,
+      this.state.slots.size > 0 ? Date.now() + leaseCheckMs : Number.POSITIVE_INFINITY,
+    )
+    if (due === Number.POSITIVE_INFINITY || due >= this.alarmAt) return
+    // A re-arm for the millisecond of the last alarm is lost.
+    this.alarmAt = Math.max(Date.now() + 1, due)
+    void this.ctx.storage.setAlarm(this.alarmAt)
+    this.noteTimers()
   }
-  async getRun(_c: Caller, id: string): Promise<RpcResult<RunDetail>> { const r = this.rows.get(id); return r ? ok(r.detail) : fail('not_found', 'Not found', 404) }
-  async getTrace(_c: Caller, id: string): Promise<RpcResult<{ run: RunDetail; spans: SpanRecord[] }>> { const r = this.rows.get(id); return r ? ok({ run: r.detail, spans: r.spans }) : fail('not_found', 'Not found', 404) }
-  async listRuns(): Promise<RpcResult<{ runs: RunDetail[] }>> { return ok({ runs: [...this.rows.values()].reverse().map((r) => r.detail).slice(0, 20) }) }
-  async setVersion(identity: EnvironmentIdentity, current: WorkerVersion, variables: Record<string, string>): Promise<void> { this.kv('identity', identity); this.kv('version', current); this.kv('variables', variables); for (const r of this.rows.values()) if (r.detail.status === 'PENDING_VERSION') r.detail.status = 'PENDING'; this.dispatch() }
-  async setVariables(identity: EnvironmentIdentity, variables: Record<string, string>): Promise<void> { this.kv('identity', identity); this.kv('variables', variables) }
-  async setKeyEpoch(): Promise<void> {}
-  async wake(): Promise<void> { this.dispatch() }
+
+  /** A coarse hint for the minute cron, once per life of this object. */
+  private noteTimers(): void {
+    const { identity } = this.state
+    if (this.noted || !identity) return
+    this.noted = true
+    const directory = this.env.DIRECTORY.get(this.env.DIRECTORY.idFromName(objectNames.directory)) as unknown as DirectoryObject
+    this.ctx.waitUntil(directory.noteTimers(objectNames.environment(identity.locator)).catch(() => {}))
+  }
+
+  override async alarm(): Promise<void> {
+    this.alarmAt = Number.POSITIVE_INFINITY
+    await this.work()
+  }
+
+  async wake(): Promise<void> {
+    await this.work()
+  }
+
+  private async work(): Promise<void> {
+    try {
+      const done = await this.decide((turn) => value(this.handleDue(turn)))
+      if (done.ok) await this.checkLeases()
+    } catch (error) {
+      console.error('due work failed', String(error))
+    }
+    this.armAlarm()
+  }
+
+  private handleDue(turn: Turn): number {
+    let handled = 0
+    for (let due = turn.state.due.pop(turn.now); due && handled < duePerAlarm; due = turn.state.due.pop(turn.now)) {
+      handled += 1
+      const run = turn.state.live.get(due.id)
+      if (due.kind === 'token') timeOutToken(turn, due.id)
+      else if (due.kind === 'seal') abortUnsealed(turn, due.id)
+      else if (!run) continue
+      else if (due.kind === 'ttl') expire(turn, run)
+      else if (due.kind === 'datetime') checkWaits(turn, run)
+      else if (due.kind === 'cancel' && isFinal(run.status)) finalise(turn, run)
+      else if (due.kind === 'start' && run.engine.dueAt !== undefined && run.engine.dueAt <= turn.now) this.startDue(turn, run)
+    }
+    return handled
+  }
+
+  private startDue(turn: Turn, run: Parameters<typeof intoQueue>[1]): void {
+    run.engine.dueAt = undefined
+    if (run.status === 'DELAYED') {
+      run.status = move(run.status, 'PENDING')
+      run.queuedAt = turn.now
+      intoQueue(turn, run)
+    } else if (run.status === 'PENDING') intoQueue(turn, run)
+    else if (run.status === 'EXECUTING' && run.engine.lease === 0) startAttempt(turn, run, true)
+    turn.state.changed(run, turn.now)
+  }
+
+  /** Asks the executors, one call each, which leases they still serve. What nobody serves is lost. */
+  private async checkLeases(): Promise<void> {
+    const locator = this.state.identity?.locator
+    if (!locator) return
+    const bySlot = new Map<number, { runId: string; lease: number }[]>()
+    for (const run of this.state.live.values()) {
+      if (run.engine.lease === 0) continue
+      const list = bySlot.get(run.engine.slot) ?? []
+      list.push({ runId: run.id, lease: run.engine.lease })
+      bySlot.set(run.engine.slot, list)
+    }
+    await Promise.all(
+      [...bySlot].map(async ([slot, held]) => {
+        const alive = await this.executors
+          .at(locator, slot)
+          .alive(held.map((entry) => entry.lease))
+          .catch(() => undefined)
+        // No answer is no proof: the next pass asks again.
+        if (!alive) return
+        for (const { runId, lease } of held)
+          if (!alive.includes(lease)) await this.loseLease(runId, lease, 'its executor no longer exists')
+      }),
+    )
+  }
+
+  private async loseLease(runId: string, lease: number, reason: string): Promise<void> {
+    await this.decide<boolean>((turn) => {
+      const run = turn.state.live.get(runId)
+      if (!run || run.engine.lease !== lease) return value(false)
+      if (isFinal(run.status)) finalise(turn, run)
+      else lost(turn, run, reason)
+      return value(true)
+    })
+  }
+
+  // -------------------------------------------------------------- runs
+
+  trigger(caller: Caller, input: TriggerInput): Promise<RpcResult<TriggerResult>> {
+    return this.as(caller, (turn) => trigger(turn, input))
+  }
+
+  async triggerMany(caller: Caller, inputs: TriggerInput[]): Promise<RpcResult<TriggerResult>[]> {
+    const results = await this.as(caller, (turn) => value(inputs.map((input) => trigger(turn, input))))
+    return results.ok ? results.value : inputs.map(() => results)
+  }
+
+  createBatch(
+    caller: Caller,
+    input: BatchCreateInput,
+  ): Promise<RpcResult<{ id: string; runCount: number; isCached: boolean; idempotencyKey?: string }>> {
+    return this.as(caller, (turn) => createBatch(turn, input))
+  }
+
+  addBatchItems(caller: Caller, batchId: string, items: BatchItem[]): ReturnType<EnvironmentObject['addBatchItems']> {
+    return this.as(caller, (turn) => addBatchItems(turn, batchId, items))
+  }
+
+  async getBatch(caller: Caller, batchId: string): Promise<RpcResult<BatchRecord>> {
+    const batch = this.state.batch(batchId)
+    return this.refuse(caller) ?? (batch ? value(batch) : notFound())
+  }
+
+  async getRun(caller: Caller, runId: string): Promise<RpcResult<RunDetail>> {
+    const run = this.state.find(runId)
+    return this.refuse(caller) ?? (run ? value(detail(this.state, run)) : notFound())
+  }
+
+  async listRuns(caller: Caller, input: ListRunsInput): Promise<RpcResult<ListRunsResult>> {
+    return this.refuse(caller) ?? value(listRuns(this.state, input))
+  }
+
+  cancelRun(
+    caller: Caller,
+    runId: string,
+    reason = 'Canceled by user',
+  ): Promise<RpcResult<{ id: string; alreadyFinished: boolean }>> {
+    return this.as(caller, (turn) => {
+      const run = turn.state.find(runId)
+      if (!run) return notFound()
+      const alreadyFinished = isFinal(run.status)
+      cancel(turn, run, reason)
+      return value({ id: runId, alreadyFinished })
+    })
+  }
+
+  rescheduleRun(caller: Caller, runId: string, delayUntil: number): Promise<RpcResult<RunDetail>> {
+    return this.as(caller, (turn) => {
+      const run = turn.state.find(runId)
+      if (!run) return notFound()
+      if (run.status !== 'DELAYED') return refusal('INVALID_REQUEST', 'Cannot reschedule a run that is not delayed', 400)
+      run.delayUntil = delayUntil
+      run.engine.dueAt = delayUntil
+      run.engine.score = delayUntil - run.priorityMs
+      turn.state.due.add({ at: delayUntil, kind: 'start', id: runId })
+      turn.state.changed(run, turn.now)
+      return value(detail(turn.state, run))
+    })
+  }
+
+  addTags(caller: Caller, runId: string, tags: string[]): Promise<RpcResult<{ added: number }>> {
+    return this.as(caller, (turn) => {
+      const run = turn.state.find(runId)
+      if (!run) return notFound()
+      const fresh = [...new Set(tags)].filter((tag) => tag && !run.tags.includes(tag))
+      if (run.tags.length + fresh.length > 10) {
+        return refusal(
+          'UNPROCESSABLE',
+          `Runs can only have 10 tags, you're trying to set ${run.tags.length + fresh.length}.`,
+          422,
+        )
+      }
+      run.tags.push(...fresh)
+      if (fresh.length > 0) turn.state.changed(run, turn.now)
+      return value({ added: fresh.length })
+    })
+  }
+
+  async getMetadata(caller: Caller, runId: string): Promise<RpcResult<Record<string, unknown>>> {
+    const refused = this.refuse(caller)
+    if (refused) return refused
+    if (!this.state.find(runId)) return notFound()
+    return value(parse(readPackets(this.state.sql, runId).metadata))
+  }
+
+  updateMetadata(
+    caller: Caller,
+    runId: string,
+    update: {
+      metadata?: Record<string, unknown>
+      operations?: MetadataOperation[]
+      parentOperations?: MetadataOperation[]
+      rootOperations?: MetadataOperation[]
+    },
+  ): Promise<RpcResult<Record<string, unknown>>> {
+    return this.as(caller, (turn) => {
+      const run = turn.state.find(runId)
+      if (!run) return notFound()
+      if (run.completedAt !== undefined && turn.now - run.completedAt > 3_600_000) {
+        return refusal('UNPROCESSABLE', 'Cannot update metadata for a completed run', 422)
+      }
+      turn.state.flushRun(runId)
+      let own = parse(readPackets(turn.state.sql, runId).metadata)
+      if (update.operations) own = applyMetadataOperations(own, update.operations).metadata
+      else if (update.metadata) own = update.metadata
+      const data = JSON.stringify(own)
+      if (data.length > metadataBytes) return refusal('TOO_LARGE', `Metadata exceeds maximum size of ${metadataBytes} bytes`, 413)
+      writeMetadata(turn.state.sql, runId, { data, dataType: 'application/json' })
+      turn.state.changed(run, turn.now)
+      const parent = run.parentRunId ? turn.state.find(run.parentRunId) : undefined
+      updateMetadataOf(turn, parent ?? run, update.parentOperations)
+      const root = run.rootRunId ? turn.state.find(run.rootRunId) : undefined
+      updateMetadataOf(turn, root ?? run, update.rootOperations)
+      return value(parse(readPackets(turn.state.sql, runId).metadata))
+    })
+  }
+
+  async getTrace(caller: Caller, runId: string): Promise<RpcResult<{ run: RunDetail; spans: SpanRecord[] }>> {
+    const refused = this.refuse(caller)
+    if (refused) return refused
+    const run = this.state.find(runId)
+    if (!run) return notFound()
+    const stored = readPackets(this.state.sql, runId).spans
+    const locator = this.state.identity?.locator
+    const live =
+      run.engine.lease > 0 && locator
+        ? await this.executors
+            .at(locator, run.engine.slot)
+            .telemetry(run.engine.lease)
+            .catch(() => [])
+        : []
+    return value({ run: detail(this.state, run), spans: [...stored, ...live] })
+  }
+
+  resetIdempotencyKey(caller: Caller, task: string, key: string): Promise<RpcResult<{ cleared: number }>> {
+    return this.as(caller, (turn) => {
+      const known = findKey(turn.state.sql, task, key)
+      if (!known) return refusal('NOT_FOUND', `No runs found with idempotency key: ${key} and task: ${task}`, 404)
+      deleteKey(turn.state.sql, task, key)
+      const run = turn.state.find(known.runId)
+      if (run) {
+        run.idempotencyKey = undefined
+        run.idempotencyKeyOptions = undefined
+        turn.state.changed(run, turn.now)
+      }
+      return value({ cleared: 1 })
+    })
+  }
+
+  finish(input: FinishInput): Promise<RpcResult<{ released: boolean }>> {
+    return this.decide((turn) => finish(turn, input))
+  }
+
+  // -------------------------------------------------------------- waitpoints
+
+  createToken(
+    caller: Caller,
+    input: Parameters<EnvironmentObject['createToken']>[1],
+  ): Promise<RpcResult<{ id: string; isCached: boolean }>> {
+    return this.as(caller, (turn) => createToken(turn, input))
+  }
+
+  async getToken(caller: Caller, id: string): Promise<RpcResult<WaitpointRecord>> {
+    const token = readToken(this.state, id)
+    return this.refuse(caller) ?? (token ? value(token) : notFound())
+  }
+
+  async listTokens(
+    caller: Caller,
+    input: Parameters<EnvironmentObject['listTokens']>[1],
+  ): ReturnType<EnvironmentObject['listTokens']> {
+    const refused = this.refuse(caller)
+    if (refused) return refused
+    const backwards = input.before !== undefined && input.after === undefined
+    const found: WaitpointRecord[] = []
+    let more = false
+    for (const token of walkDocuments<WaitpointRecord>(
+      this.state.sql,
+      'waitpoints',
+      input.after ?? input.before,
+      !backwards,
+      2_000,
+    )) {
+      if (token.type !== 'MANUAL') continue
+      if (input.statuses && !input.statuses.includes(token.status)) continue
+      if (input.tags && !input.tags.some((tag) => token.tags.includes(tag))) continue
+      if (input.idempotencyKey && token.idempotencyKey !== input.idempotencyKey) continue
+      if (input.from !== undefined && token.createdAt < input.from) continue
+      if (input.to !== undefined && token.createdAt > input.to) continue
+      if (found.length === input.size) {
+        more = true
+        break
+      }
+      found.push(token)
+    }
+    if (backwards) found.reverse()
+    const [first, last] = [found[0]?.id, found.at(-1)?.id]
+    const hasNext = backwards ? last !== undefined : more
+    const hasPrevious = backwards ? more : input.after !== undefined
+    return value({
+      tokens: found,
+      ...(hasNext && last ? { next: last } : {}),
+      ...(hasPrevious && first ? { previous: first } : {}),
+    })
+  }
+
+  completeToken(caller: Caller, id: string, output: Packet | undefined, isError = false): Promise<RpcResult<{ success: true }>> {
+    return this.as(caller, (turn) => completeToken(turn, id, output, isError))
+  }
+
+  waitForToken(caller: Caller, runId: string, waitpointId: string): Promise<RpcResult<{ success: true }>> {
+    return this.as(caller, (turn) => waitForToken(turn, runId, waitpointId))
+  }
+
+  waitForDuration(
+    caller: Caller,
+    runId: string,
+    input: Parameters<EnvironmentObject['waitForDuration']>[2],
+  ): ReturnType<EnvironmentObject['waitForDuration']> {
+    return this.as(caller, (turn) => waitForDuration(turn, runId, input))
+  }
+
+  // -------------------------------------------------------------- queues, versions, keys
+
+  async listQueues(
+    caller: Caller,
+    input: { page: number; perPage: number },
+  ): Promise<RpcResult<{ queues: QueueRecord[]; count: number }>> {
+    const all = queues(this.state)
+    const start = (input.page - 1) * input.perPage
+    return this.refuse(caller) ?? value({ queues: all.slice(start, start + input.perPage), count: all.length })
+  }
+
+  async getQueue(caller: Caller, ref: { by: 'id' | 'name'; value: string }): Promise<RpcResult<QueueRecord>> {
+    const found = queueNamed(this.state, ref)
+    return this.refuse(caller) ?? (found ? value(found.record) : refusal('NOT_FOUND', 'queue-not-found', 404))
+  }
+
+  pauseQueue(caller: Caller, ref: { by: 'id' | 'name'; value: string }, paused: boolean): Promise<RpcResult<QueueRecord>> {
+    return this.as(caller, (turn) => {
+      const found = queueNamed(turn.state, ref)
+      if (!found) return refusal('NOT_FOUND', 'queue-not-found', 404)
+      if (paused) turn.state.admission.paused.add(found.name)
+      else turn.state.admission.paused.delete(found.name)
+      putSetting(turn.state.sql, 'pausedQueues', [...turn.state.admission.paused])
+      return value({ ...found.record, paused })
+    })
+  }
+
+  async setVersion(identity: EnvironmentIdentity, current: WorkerVersion, variables: Record<string, string>): Promise<void> {
+    await this.decide((turn) => {
+      const { state } = turn
+      this.remember(identity, variables)
+      state.setVersion(current)
+      const known = new Set(current.tasks.map((task) => task.id))
+      for (const run of state.live.values()) {
+        if (run.status !== 'PENDING_VERSION' || !known.has(run.task)) continue
+        run.status = move(run.status, 'PENDING')
+        run.queuedAt = turn.now
+        intoQueue(turn, run)
+        state.changed(run, turn.now)
+      }
+      return value(true)
+    })
+  }
+
+  async setVariables(identity: EnvironmentIdentity, variables: Record<string, string>): Promise<void> {
+    await this.decide(() => value(this.remember(identity, variables)))
+  }
+
+  async setKeyEpoch(epoch: number): Promise<void> {
+    await this.decide((turn) => {
+      turn.state.keyEpoch = Math.max(epoch, turn.state.keyEpoch)
+      putSetting(turn.state.sql, 'keyEpoch', turn.state.keyEpoch)
+      return value(true)
+    })
+  }
+
+  private remember(identity: EnvironmentIdentity, variables: Record<string, string>): boolean {
+    this.state.identity = identity
+    this.state.variables = variables
+    putSetting(this.state.sql, 'identity', identity)
+    putSetting(this.state.sql, 'variables', variables)
+    return true
+  }
+
+  private refuse(caller: Caller): RpcResult<never> | undefined {
+    return caller.keyEpoch < this.state.keyEpoch ? refusal('KEY_REVOKED', 'Invalid API key', 401) : undefined
+  }
 }
-function hex(n: number): string { return [...crypto.getRandomValues(new Uint8Array(n))].map((b) => b.toString(16).padStart(2, '0')).join('') }
-export class HistoryDO extends DurableObject<Env> {}
-export class SchedulerDO extends DurableObject<Env> { async syncDeclared(): Promise<void> {} }
+
+function notFound(): RpcResult<never> {
+  return refusal('NOT_FOUND', 'Not found', 404)
+}
+
+function parse(packet: Packet | undefined): Record<string, unknown> {
+  return packet?.data ? JSON.parse(packet.data) : {}
+}

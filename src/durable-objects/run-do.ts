@@ -184,7 +184,10 @@ export class RunDO extends DurableObject<Env> implements RunExecutor {
 
   private async callPlatform(session: Session, access: EnvironmentAccess, request: PlatformRequest): Promise<PlatformResponse> {
     const { start } = session
-    if (request.path.startsWith('/engine/v1/runs/') || /resumeParentOnCompletion"?:\s*true/.test(typeof request.body === 'string' ? request.body : '')) {
+    if (
+      request.path.startsWith('/engine/v1/runs/') ||
+      /resumeParentOnCompletion"?:\s*true/.test(typeof request.body === 'string' ? request.body : '')
+    ) {
       session.waited = true
     }
     const exports = this.ctx.exports as unknown as LoopbackExports

@@ -30,7 +30,7 @@ export async function createBatch(
   batch: NewBatch,
   operation: string | undefined,
 ): Promise<CreatedBatch> {
-  const partition = partitionFor(batch.parentRunId)
+  const partition = partitionFor(batch.parentRunId, caller)
   const batchId = mintId('batch', caller.environment.locator, partition)
   const operationId = operation ? await sha256Hex(`${operation}\n${caller.environment.id}\nbatch`) : batchId
   return callEnvironment(env, caller.environment.locator, partition, (environment) =>

@@ -3,7 +3,7 @@ import { sha256Hex } from '../auth/crypto.ts'
 import type { Env } from '../contracts/bindings.ts'
 import { parseInstant, parseKeyTtl } from '../contracts/durations.ts'
 import { OperationError } from '../contracts/errors.ts'
-import { mintId, partitionOf } from '../contracts/ids.ts'
+import { locatorOf, mintId, partitionOf } from '../contracts/ids.ts'
 import { limits } from '../contracts/limits.ts'
 import type { Caller, Packet, TriggerInput, TriggerOptions, TriggerResult } from '../contracts/rpc.ts'
 import type { TriggerBody } from '../contracts/trigger.schema.ts'
@@ -24,7 +24,7 @@ export async function triggerTask(
   body: TriggerBody,
   context: TriggerContext,
 ): Promise<TriggerResult> {
-  const partition = partitionFor(body.options?.parentRunId)
+  const partition = partitionFor(body.options?.parentRunId, caller)
   const runId = mintId('run', caller.environment.locator, partition, context.now)
   const operationId = context.requestKey ? await sha256Hex(`${context.requestKey}\n${caller.environment.id}\n${task}`) : runId
   const input = await triggerInput(env, caller, { runId, operationId, task, body, context })
@@ -32,8 +32,10 @@ export async function triggerTask(
 }
 
 /** Children live with their parent, so that waking it is one transaction. */
-export function partitionFor(parentRunId: string | undefined): string {
-  return (parentRunId && partitionOf(parentRunId)) || '0'
+export function partitionFor(parentRunId: string | undefined, caller: Caller): string {
+  if (!parentRunId) return '0'
+  if (locatorOf(parentRunId) !== caller.environment.locator) throw new OperationError('FORBIDDEN', 'Unauthorized')
+  return partitionOf(parentRunId) as string
 }
 
 export async function triggerInput(
@@ -44,6 +46,7 @@ export async function triggerInput(
   const { body, context, runId, task } = call
   const options = body.options ?? {}
   const now = context.now
+  if (options.debounce) throw notBuilt('debounce')
   const payload = await storePacket(env, caller.environment, `${runId}/payload`, packetOf(body.payload, options.payloadType))
   const keyTtl = parseKeyTtl(options.idempotencyKeyTTL)
   const ttl = ttlOf(options.ttl)
@@ -115,4 +118,12 @@ function delayOf(delay: string | undefined, now: number): number | undefined {
 
 function ttlOf(ttl: string | number | undefined): string | undefined {
   return typeof ttl === 'number' ? `${ttl}s` : ttl
+}
+
+/** An option that would be ignored in silence is refused instead. */
+function notBuilt(option: string): OperationError {
+  return new OperationError('NOT_IMPLEMENTED', `The option ${option} is not built yet.`, {
+    body: { code: 'not_implemented' },
+    headers: { 'x-should-retry': 'false' },
+  })
 }

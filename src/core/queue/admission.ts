@@ -1,0 +1,137 @@
+/**
+ * Who runs next. One sub-queue per (queue, concurrency key), each with the queue's full limit; keys are served in passes,
+ * one run per key and pass, oldest head first, so a long backlog of one key never holds up another.
+ * Invariants: no limit is exceeded; no runnable run is left while a slot is free; order is kept within a key.
+ */
+export interface Waiting {
+  id: string
+  queue: string
+  key: string
+  /** Lower first: time of queueing less the priority. */
+  score: number
+}
+interface SubQueue {
+  queue: string
+  key: string
+  running: number
+  pass: number
+  waiting: Waiting[]
+}
+export interface AdmissionState {
+  /** Concurrent runs one queue may reach. */
+  base: number
+  /** Concurrent runs of the environment: floor(base × burst factor). */
+  burst: number
+  running: number
+  limits: Map<string, number>
+  paused: Set<string>
+  environmentPaused: boolean
+  subQueues: Map<string, SubQueue>
+}
+
+export function newAdmission(base: number, burstFactor: number): AdmissionState {
+  return {
+    base,
+    burst: Math.floor(base * burstFactor),
+    running: 0,
+    limits: new Map(),
+    paused: new Set(),
+    environmentPaused: false,
+    subQueues: new Map(),
+  }
+}
+
+function subQueue(state: AdmissionState, queue: string, key: string): SubQueue {
+  const name = `${queue}\n${key}`
+  let found = state.subQueues.get(name)
+  if (!found) {
+    found = { queue, key, running: 0, pass: 0, waiting: [] }
+    state.subQueues.set(name, found)
+  }
+  return found
+}
+
+export function enqueue(state: AdmissionState, item: Waiting): void {
+  const sub = subQueue(state, item.queue, item.key)
+  if (sub.waiting.length === 0) {
+    // A key that comes back joins the current pass; it saves up no turns and loses none.
+    let pass = Number.POSITIVE_INFINITY
+    for (const other of state.subQueues.values()) if (other.waiting.length > 0) pass = Math.min(pass, other.pass)
+    if (pass !== Number.POSITIVE_INFINITY) sub.pass = Math.max(sub.pass, pass)
+  }
+  let low = 0
+  let high = sub.waiting.length
+  while (low < high) {
+    const middle = (low + high) >> 1
+    if ((sub.waiting[middle] as Waiting).score <= item.score) low = middle + 1
+    else high = middle
+  }
+  sub.waiting.splice(low, 0, item)
+}
+
+export function withdraw(state: AdmissionState, item: Pick<Waiting, 'id' | 'queue' | 'key'>): void {
+  const sub = state.subQueues.get(`${item.queue}\n${item.key}`)
+  if (!sub) return
+  const at = sub.waiting.findIndex((waiting) => waiting.id === item.id)
+  if (at >= 0) sub.waiting.splice(at, 1)
+  forget(state, sub)
+}
+
+export function occupy(state: AdmissionState, queue: string, key: string): void {
+  state.running += 1
+  subQueue(state, queue, key).running += 1
+}
+
+export function release(state: AdmissionState, queue: string, key: string): void {
+  state.running -= 1
+  const sub = subQueue(state, queue, key)
+  sub.running -= 1
+  forget(state, sub)
+}
+
+function forget(state: AdmissionState, sub: SubQueue): void {
+  if (sub.running === 0 && sub.waiting.length === 0) state.subQueues.delete(`${sub.queue}\n${sub.key}`)
+}
+
+function queueLimit(state: AdmissionState, queue: string): number {
+  return Math.min(state.limits.get(queue) ?? Number.POSITIVE_INFINITY, state.base)
+}
+
+/** Takes the next run out of its queue and occupies its slot; undefined when nothing may start. */
+export function admitNext(state: AdmissionState): Waiting | undefined {
+  if (state.environmentPaused || state.running >= state.burst) return undefined
+  let best: SubQueue | undefined
+  for (const sub of state.subQueues.values()) {
+    const head = sub.waiting[0]
+    if (!head || state.paused.has(sub.queue) || sub.running >= queueLimit(state, sub.queue)) continue
+    if (!best || sub.pass < best.pass || (sub.pass === best.pass && head.score < (best.waiting[0] as Waiting).score)) best = sub
+  }
+  const admitted = best?.waiting.shift()
+  if (!best || !admitted) return undefined
+  best.pass += 1
+  best.running += 1
+  state.running += 1
+  return admitted
+}
+
+/** Why a queued run does not start, in words. */
+export function explainWaiting(state: AdmissionState, queue: string, key: string): string {
+  if (state.environmentPaused) return 'the environment is paused'
+  if (state.paused.has(queue)) return `queue ${queue} is paused`
+  if (state.running >= state.burst) return `waiting for a slot in the environment (${state.running}/${state.burst})`
+  const running = state.subQueues.get(`${queue}\n${key}`)?.running ?? 0
+  const limit = queueLimit(state, queue)
+  if (running >= limit) return `waiting for a slot in queue ${queue}${key ? ` for key ${key}` : ''} (${running}/${limit})`
+  return `queued in ${queue}`
+}
+
+export function countQueue(state: AdmissionState, queue: string): { running: number; queued: number } {
+  let running = 0
+  let queued = 0
+  for (const sub of state.subQueues.values()) {
+    if (sub.queue !== queue) continue
+    running += sub.running
+    queued += sub.waiting.length
+  }
+  return { running, queued }
+}

@@ -1,0 +1,52 @@
+/**
+ * When a cron expression ticks next (engine-behaviour.md 6.11–6.17). Wall-clock time of the zone; strictly after the reference.
+ * cron-parser decides the days daylight saving changes: the tests beside this file hold it to the table of 6.16 and 6.17.
+ */
+import { CronExpressionParser } from 'cron-parser'
+
+const aliases = new Set(['@hourly', '@daily', '@weekly', '@monthly', '@yearly', '@annually'])
+
+export function nextTick(cron: string, timezone: string, after: number): number {
+  return upcoming(cron, timezone, after, 1)[0] as number
+}
+
+/** The next `count` ticks after `after`, soonest first. Throws when the expression or the zone is not valid. */
+export function upcoming(cron: string, timezone: string, after: number, count: number): number[] {
+  const expression = CronExpressionParser.parse(cron, { currentDate: new Date(after), tz: timezone })
+  const ticks: number[] = []
+  while (ticks.length < count) {
+    const tick = expression.next().getTime()
+    if (tick > (ticks.at(-1) ?? after)) ticks.push(tick)
+  }
+  return ticks
+}
+
+/** What is wrong with an expression, in words; undefined when nothing is. */
+export function validateCron(cron: string): string | undefined {
+  if (cron.startsWith('@')) return aliases.has(cron) ? undefined : `Invalid cron expression: "${cron}" is not a known alias`
+  const parts = cron.split(' ')
+  if (parts.length > 5) return 'Invalid cron expression: seconds are not allowed, use exactly 5 fields'
+  if (parts.length < 5 || parts.some((part) => part.trim() === '')) return 'Invalid cron expression: 5 fields are needed'
+  // The parser knows more than upstream accepts: hashed values, and `?` in any field.
+  if (parts.some((part) => /H(?:\(|\/|,|$)/.test(part))) return 'Invalid cron expression: H is not supported'
+  if (parts.some((part, index) => part.includes('?') && index !== 2 && index !== 4)) {
+    return 'Invalid cron expression: ? is allowed for the day of month and the day of week only'
+  }
+  try {
+    // An expression can be well formed and never tick.
+    nextTick(cron, 'UTC', 0)
+    return undefined
+  } catch (error) {
+    return `Invalid cron expression: ${error instanceof Error ? error.message : String(error)}`
+  }
+}
+
+/** What is wrong with a zone, in words; undefined when it is an IANA name. */
+export function validateTimezone(timezone: string): string | undefined {
+  try {
+    nextTick('@hourly', timezone, 0)
+    return undefined
+  } catch {
+    return `Invalid timezone: "${timezone}"`
+  }
+}

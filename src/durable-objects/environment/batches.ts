@@ -1,0 +1,143 @@
+/** Batches in two phases: created with a count, filled by index, sealed when every index is in. */
+import type { BatchCreateInput, BatchItem } from '../../contracts/objects.ts'
+import type { RpcResult } from '../../contracts/rpc.ts'
+import { isFinal } from '../../core/run/statuses.ts'
+import { walkDocuments } from '../../storage/document-table.ts'
+import { type Turn, trigger } from './runs.ts'
+import { refusal, type StoredBatch, value } from './state.ts'
+import { blockOn, checkWaits } from './waits.ts'
+
+/** An unsealed batch is given up after this long, and its parent goes on (2.93). */
+const sealMs = 1_800_000
+const recentBatches = 200
+
+export function createBatch(
+  turn: Turn,
+  input: BatchCreateInput,
+): RpcResult<{ id: string; runCount: number; isCached: boolean; idempotencyKey?: string }> {
+  const { state, now } = turn
+  for (const known of walkDocuments<StoredBatch>(state.sql, 'batches', undefined, true, recentBatches)) {
+    const repeated = known.operationId === input.operationId
+    const cached =
+      input.idempotencyKey !== undefined && known.idempotencyKey === input.idempotencyKey && now - known.createdAt < 86_400_000
+    if (!repeated && !cached) continue
+    // Upstream leaves a repeated parent unblocked here and it waits for nothing (2.90); ours blocks on the first batch.
+    if (input.resumeParentOnCompletion && input.parentRunId)
+      blockOn(turn, input.parentRunId, { kind: 'batch', batchId: known.id })
+    return value({ id: known.id, runCount: known.runCount, isCached: cached && !repeated, ...keyOf(known) })
+  }
+  const batch: StoredBatch = {
+    id: input.batchId,
+    status: 'PENDING',
+    createdAt: now,
+    updatedAt: now,
+    runCount: input.runCount,
+    runs: [],
+    errors: [],
+    operationId: input.operationId,
+    sealed: false,
+    items: {},
+    ...(input.idempotencyKey ? { idempotencyKey: input.idempotencyKey } : {}),
+    ...(input.parentRunId ? { parentRunId: input.parentRunId } : {}),
+  }
+  state.putBatch(batch)
+  state.due.add({ at: now + sealMs, kind: 'seal', id: batch.id })
+  if (input.resumeParentOnCompletion && input.parentRunId) blockOn(turn, input.parentRunId, { kind: 'batch', batchId: batch.id })
+  return value({ id: batch.id, runCount: batch.runCount, isCached: false, ...keyOf(batch) })
+}
+
+interface ItemsResult {
+  itemsAccepted: number
+  itemsDeduplicated: number
+  sealed: boolean
+  enqueuedCount: number
+  expectedCount: number
+}
+
+export function addBatchItems(turn: Turn, batchId: string, items: BatchItem[]): RpcResult<ItemsResult> {
+  const { state, now } = turn
+  const batch = state.batch(batchId)
+  if (!batch) return refusal('UNPROCESSABLE', `Batch ${batchId} not found`, 422)
+  if (batch.status === 'ABORTED')
+    return refusal('UNPROCESSABLE', `Batch ${batchId} is not in PENDING status (current: ABORTED)`, 422)
+  const expectedCount = batch.runCount
+  if (batch.sealed)
+    return value({ itemsAccepted: 0, itemsDeduplicated: 0, sealed: true, enqueuedCount: batch.runs.length, expectedCount })
+  let accepted = 0
+  let known = 0
+  for (const item of items) {
+    if (item.index >= batch.runCount) {
+      return refusal('UNPROCESSABLE', `Item index ${item.index} exceeds batch runCount ${batch.runCount}`, 422)
+    }
+    if (batch.items[item.index] !== undefined) {
+      known += 1
+      continue
+    }
+    const result = trigger(turn, {
+      ...item,
+      options: {
+        ...item.options,
+        batch: { id: batchId, index: item.index },
+        // Runs of one batch start in index order when a limit holds them back (2.87).
+        createdAt: batch.createdAt + item.index,
+        ...(batch.parentRunId && !item.options.parentRunId ? { parentRunId: batch.parentRunId } : {}),
+      },
+    })
+    if (!result.ok) return result
+    batch.items[item.index] = result.value.id
+    batch.runs.push(result.value.id)
+    accepted += 1
+  }
+  batch.updatedAt = now
+  if (Object.keys(batch.items).length === batch.runCount) {
+    batch.sealed = true
+    batch.status = 'PROCESSING'
+    batch.processingCompletedAt = now
+    batch.runs = Array.from({ length: batch.runCount }, (_, index) => batch.items[index] as string)
+    complete(turn, batch)
+  }
+  state.putBatch(batch)
+  if (batch.sealed) wakeWaiting(turn, batch.id)
+  return value({
+    itemsAccepted: accepted,
+    itemsDeduplicated: known,
+    sealed: batch.sealed,
+    enqueuedCount: Object.keys(batch.items).length,
+    expectedCount,
+  })
+}
+
+/** A run of the batch ended: perhaps the batch did, too. */
+export function batchRunFinished(turn: Turn, batchId: string): void {
+  const batch = turn.state.batch(batchId)
+  if (!batch?.sealed || batch.status === 'COMPLETED') return
+  if (!complete(turn, batch)) return
+  turn.state.putBatch(batch)
+  wakeWaiting(turn, batchId)
+}
+
+function complete(turn: Turn, batch: StoredBatch): boolean {
+  if (!batch.runs.every((id) => isFinal(turn.state.find(id)?.status ?? 'CANCELED'))) return false
+  batch.status = 'COMPLETED'
+  batch.updatedAt = turn.now
+  return true
+}
+
+export function abortUnsealed(turn: Turn, batchId: string): void {
+  const batch = turn.state.batch(batchId)
+  if (!batch || batch.sealed || batch.createdAt + sealMs > turn.now) return
+  batch.status = 'ABORTED'
+  batch.updatedAt = turn.now
+  turn.state.putBatch(batch)
+  wakeWaiting(turn, batchId)
+}
+
+function wakeWaiting(turn: Turn, batchId: string): void {
+  for (const run of turn.state.live.values()) {
+    if (run.engine.waits.some((wait) => wait.kind === 'batch' && wait.batchId === batchId)) checkWaits(turn, run)
+  }
+}
+
+function keyOf(batch: StoredBatch): { idempotencyKey?: string } {
+  return batch.idempotencyKey ? { idempotencyKey: batch.idempotencyKey } : {}
+}

@@ -1,0 +1,244 @@
+/**
+ * The memory of one EnvironmentDO: live runs, queues, due items, executor slots. Rebuilt from the tables on every wake and
+ * whenever a turn fails; inside a turn it may run ahead of the tables, and what changed is written once, at the end.
+ */
+import type { BatchRecord } from '../../contracts/objects.ts'
+import type { Caller, EnvironmentIdentity, RpcResult, WorkerVersion } from '../../contracts/rpc.ts'
+import { type AdmissionState, enqueue, newAdmission, occupy, release, withdraw } from '../../core/queue/admission.ts'
+import { DueList } from '../../core/run/due-list.ts'
+import { isFinal } from '../../core/run/statuses.ts'
+import { putDocument, putSetting, readDocument, readSetting, walkDocuments } from '../../storage/document-table.ts'
+import {
+  insertRun,
+  isLive,
+  readLiveRuns,
+  readRun,
+  type StoredPackets,
+  type StoredRun,
+  updateRun,
+} from '../../storage/run-table.ts'
+
+/** Runs one RunDO (and one isolate shard) serves at once: a few runs share the price of an object and of an isolate's memory. */
+export const slotCapacity = 8
+/** Shards of runs that must be alone start here, so that they never meet a pooled one. */
+export const ownShardBase = 1_000_000
+const leaseBlock = 10_000
+const operationsKept = 20_000
+export const leaseCheckMs = 60_000
+
+export interface StoredBatch extends BatchRecord {
+  operationId: string
+  parentRunId?: string
+  sealed: boolean
+  /** Index → run id. */
+  items: Record<number, string>
+}
+
+export type Effect = () => Promise<unknown>
+
+export class EnvironmentState {
+  live = new Map<string, StoredRun>()
+  admission: AdmissionState
+  due = new DueList()
+  slots = new Map<number, number>()
+  identity?: EnvironmentIdentity
+  version?: WorkerVersion
+  variables: Record<string, string> = {}
+  keyEpoch = 0
+  effects: Effect[] = []
+  operations = new Map<string, string>()
+  private versions = new Map<string, WorkerVersion>()
+  private dirty = new Map<string, { run: StoredRun; packets?: Pick<StoredPackets, 'payload' | 'metadata'> }>()
+  private lease = 0
+  private leasesReserved = 0
+  readonly sql: SqlStorage
+  private readonly concurrency: number
+
+  constructor(sql: SqlStorage, concurrency: number) {
+    this.sql = sql
+    this.concurrency = concurrency
+    this.admission = newAdmission(concurrency, 2)
+  }
+
+  load(now: number): void {
+    this.live.clear()
+    this.slots.clear()
+    this.dirty.clear()
+    this.versions.clear()
+    this.effects = []
+    this.due = new DueList()
+    this.admission = newAdmission(this.concurrency, 2)
+    this.identity = readSetting(this.sql, 'identity')
+    this.version = readSetting(this.sql, 'version')
+    this.variables = readSetting(this.sql, 'variables') ?? {}
+    this.keyEpoch = readSetting(this.sql, 'keyEpoch') ?? 0
+    // Leases never go back, not even after a crash: the block in use is given up.
+    this.leasesReserved = Math.max(readSetting<number>(this.sql, 'leases') ?? 0, this.leasesReserved)
+    this.lease = this.leasesReserved
+    for (const queue of readSetting<string[]>(this.sql, 'pausedQueues') ?? []) this.admission.paused.add(queue)
+    this.applyLimits()
+    for (const run of readLiveRuns(this.sql)) {
+      this.live.set(run.id, run)
+      this.operations.set(run.engine.operationId, run.id)
+      this.remember(run)
+    }
+    for (const batch of walkDocuments<StoredBatch>(this.sql, 'batches', undefined, true, 500)) {
+      if (!batch.sealed && batch.status !== 'ABORTED')
+        this.due.add({ at: batch.createdAt + 1_800_000, kind: 'seal', id: batch.id })
+    }
+    if (this.slots.size > 0) this.due.add({ at: now + 1_000, kind: 'leases', id: '' })
+  }
+
+  private remember(run: StoredRun): void {
+    const { engine } = run
+    if (engine.lease > 0) this.slots.set(engine.slot, (this.slots.get(engine.slot) ?? 0) + 1)
+    if (engine.holdsSlot) occupy(this.admission, run.queue, run.concurrencyKey ?? '')
+    else if (run.status === 'PENDING' && engine.dueAt === undefined) this.enqueue(run)
+    else if (engine.resuming) this.enqueue(run)
+    if (engine.dueAt !== undefined) this.due.add({ at: engine.dueAt, kind: 'start', id: run.id })
+    if (engine.ttlAt !== undefined && run.startedAt === undefined) this.due.add({ at: engine.ttlAt, kind: 'ttl', id: run.id })
+    if (run.status === 'CANCELED' && engine.lease > 0) this.due.add({ at: run.updatedAt + 60_000, kind: 'cancel', id: run.id })
+    for (const wait of engine.waits) {
+      if (wait.kind === 'datetime') this.due.add({ at: wait.until, kind: 'datetime', id: run.id })
+      if (wait.kind === 'token') this.watchToken(wait.waitpointId)
+    }
+  }
+
+  watchToken(id: string): void {
+    const token = readDocument<{ status: string; completedAfter?: number }>(this.sql, 'waitpoints', id)
+    if (token?.status === 'WAITING' && token.completedAfter !== undefined)
+      this.due.add({ at: token.completedAfter, kind: 'token', id })
+  }
+
+  nextLease(): number {
+    if (this.lease >= this.leasesReserved) {
+      this.leasesReserved = this.lease + leaseBlock
+      putSetting(this.sql, 'leases', this.leasesReserved)
+    }
+    this.lease += 1
+    return this.lease
+  }
+
+  /** A live run from memory, a finished one from its row. */
+  find(id: string): StoredRun | undefined {
+    return this.live.get(id) ?? this.dirty.get(id)?.run ?? readRun(this.sql, id)
+  }
+
+  add(run: StoredRun, packets: Pick<StoredPackets, 'payload' | 'metadata'>): void {
+    this.live.set(run.id, run)
+    this.dirty.set(run.id, { run, packets })
+    if (this.operations.size > operationsKept) this.operations.clear()
+    this.operations.set(run.engine.operationId, run.id)
+  }
+
+  changed(run: StoredRun, now: number): void {
+    run.updatedAt = now
+    const known = this.dirty.get(run.id)
+    if (!known) this.dirty.set(run.id, { run })
+  }
+
+  /** A new run's packets are not in the table yet. */
+  pendingPackets(id: string): Pick<StoredPackets, 'payload' | 'metadata'> | undefined {
+    return this.dirty.get(id)?.packets
+  }
+
+  /** Writes each changed run once. Called inside the turn's transaction, last. */
+  write(): void {
+    for (const { run, packets } of this.dirty.values()) {
+      const live = isLive(run, isFinal(run.status))
+      if (packets) insertRun(this.sql, run, live, packets)
+      else updateRun(this.sql, run, live)
+      if (!live) this.live.delete(run.id)
+    }
+    this.dirty.clear()
+  }
+
+  /** A row that must be in the tables before something else in this turn reads it there. */
+  flushRun(id: string): void {
+    const known = this.dirty.get(id)
+    if (!known?.packets) return
+    insertRun(this.sql, known.run, isLive(known.run, isFinal(known.run.status)), known.packets)
+    this.dirty.set(id, { run: known.run })
+  }
+
+  enqueue(run: StoredRun): void {
+    enqueue(this.admission, { id: run.id, queue: run.queue, key: run.concurrencyKey ?? '', score: run.engine.score })
+  }
+  withdraw(run: StoredRun): void {
+    withdraw(this.admission, { id: run.id, queue: run.queue, key: run.concurrencyKey ?? '' })
+  }
+  releaseSlot(run: StoredRun): void {
+    if (!run.engine.holdsSlot) return
+    run.engine.holdsSlot = false
+    release(this.admission, run.queue, run.concurrencyKey ?? '')
+  }
+
+  /** The lowest executor slot with room; a run whose isolate was killed gets one nobody else uses. */
+  takeExecutor(run: StoredRun): number {
+    let slot = run.engine.ownShard ? ownShardBase : 0
+    const capacity = run.engine.ownShard ? 1 : slotCapacity
+    while ((this.slots.get(slot) ?? 0) >= capacity) slot += 1
+    this.slots.set(slot, (this.slots.get(slot) ?? 0) + 1)
+    return slot
+  }
+  releaseExecutor(run: StoredRun): void {
+    if (run.engine.lease === 0) return
+    const left = (this.slots.get(run.engine.slot) ?? 1) - 1
+    if (left > 0) this.slots.set(run.engine.slot, left)
+    else this.slots.delete(run.engine.slot)
+    run.engine.lease = 0
+  }
+
+  setVersion(version: WorkerVersion): void {
+    this.version = version
+    putSetting(this.sql, 'version', version)
+    putSetting(this.sql, `version:${version.version}`, version)
+    this.versions.clear()
+    this.applyLimits()
+  }
+  versionNamed(name: string): WorkerVersion | undefined {
+    if (name === this.version?.version) return this.version
+    const known = this.versions.get(name) ?? readSetting<WorkerVersion>(this.sql, `version:${name}`)
+    if (known) this.versions.set(name, known)
+    return known
+  }
+  private applyLimits(): void {
+    this.admission.limits.clear()
+    for (const queue of this.version?.queues ?? []) {
+      if (typeof queue.concurrencyLimit === 'number') this.admission.limits.set(queue.name, queue.concurrencyLimit)
+    }
+    for (const task of this.version?.tasks ?? []) {
+      const limit = task.queue?.concurrencyLimit
+      if (typeof limit === 'number') this.admission.limits.set(task.queue?.name ?? `task/${task.id}`, limit)
+    }
+  }
+
+  putBatch(batch: StoredBatch): void {
+    putDocument(this.sql, 'batches', batch.id, batch)
+  }
+  batch(id: string): StoredBatch | undefined {
+    return readDocument(this.sql, 'batches', id)
+  }
+
+  /** Refuses a caller whose key was revoked; remembers who we are. */
+  admitCaller(caller: Caller): RpcResult<never> | undefined {
+    if (caller.keyEpoch < this.keyEpoch) return refusal('KEY_REVOKED', 'Invalid API key', 401)
+    if (caller.run) {
+      const run = this.live.get(caller.run.runId)
+      if (!run || run.engine.lease !== caller.run.lease)
+        return refusal('STALE_LEASE', 'This run was given to another start.', 409)
+    }
+    if (!this.identity) {
+      this.identity = caller.environment
+      putSetting(this.sql, 'identity', caller.environment)
+    }
+    return undefined
+  }
+}
+
+export function refusal(code: string, message: string, status: number): RpcResult<never> {
+  return { ok: false, error: { code, message, status } }
+}
+export function value<T>(result: T): RpcResult<T> {
+  return { ok: true, value: result }
+}

@@ -1,0 +1,180 @@
+/** Run rows: one JSON document beside the few columns something filters by. Packets live apart, so that lists stay small. */
+import type { Packet, RunRecord, SpanRecord, TaskRunError } from '../contracts/rpc.ts'
+
+/** What a waiting run waits for. RUN and BATCH need no row of their own: their state is the runs'. */
+export type Wait =
+  | { kind: 'run'; runId: string }
+  | { kind: 'batch'; batchId: string }
+  | { kind: 'datetime'; waitpointId: string; until: number }
+  | { kind: 'token'; waitpointId: string }
+
+/** Engine state of a run; never leaves the object. */
+export interface RunEngine {
+  operationId: string
+  /** 0 = nobody acts for the run. */
+  lease: number
+  slot: number
+  /** Queue order: time of queueing less the priority. */
+  score: number
+  holdsSlot: boolean
+  waits: Wait[]
+  /** All waits are done; queued again to go on where it stands. */
+  resuming?: boolean
+  /** A retry or a delay is due at this time. */
+  dueAt?: number
+  ttlAt?: number
+  /** Lost by the platform this often in a row without progress. */
+  lost: number
+  lockToVersion?: string
+  /** The isolate was killed under it: it restarts alone in a shard of its own. */
+  ownShard?: boolean
+}
+export interface StoredRun extends RunRecord {
+  engine: RunEngine
+}
+export interface StoredPackets {
+  payload?: Packet
+  metadata?: Packet
+  output?: Packet
+  error?: TaskRunError
+  spans: SpanRecord[]
+}
+
+interface PacketRow extends Record<string, SqlStorageValue> {
+  payload: string | null
+  metadata: string | null
+  output: string | null
+  error: string | null
+  spans: string | null
+}
+
+export function isLive(run: StoredRun, final: boolean): boolean {
+  return !final || run.engine.lease > 0
+}
+
+export function insertRun(
+  sql: SqlStorage,
+  run: StoredRun,
+  live: boolean,
+  packets: Pick<StoredPackets, 'payload' | 'metadata'>,
+): void {
+  sql.exec(
+    'INSERT INTO runs (id, task, status, live, parent_id, batch_id, data) VALUES (?, ?, ?, ?, ?, ?, ?)',
+    run.id,
+    run.task,
+    run.status,
+    live ? 1 : null,
+    run.parentRunId ?? null,
+    run.batchId ?? null,
+    JSON.stringify(run),
+  )
+  sql.exec(
+    'INSERT INTO packets (run_id, payload, metadata) VALUES (?, ?, ?)',
+    run.id,
+    packets.payload ? JSON.stringify(packets.payload) : null,
+    packets.metadata ? JSON.stringify(packets.metadata) : null,
+  )
+}
+
+export function updateRun(sql: SqlStorage, run: StoredRun, live: boolean): void {
+  sql.exec(
+    'UPDATE runs SET status = ?, live = ?, data = ? WHERE id = ?',
+    run.status,
+    live ? 1 : null,
+    JSON.stringify(run),
+    run.id,
+  )
+}
+
+export function readRun(sql: SqlStorage, id: string): StoredRun | undefined {
+  const row = [...sql.exec<{ data: string }>('SELECT data FROM runs WHERE id = ?', id)][0]
+  return row ? (JSON.parse(row.data) as StoredRun) : undefined
+}
+
+export function* readLiveRuns(sql: SqlStorage): Generator<StoredRun> {
+  for (const row of sql.exec<{ data: string }>('SELECT data FROM runs WHERE live = 1 ORDER BY id')) yield JSON.parse(row.data)
+}
+
+export function readChildren(sql: SqlStorage, parentId: string): StoredRun[] {
+  return [...sql.exec<{ data: string }>('SELECT data FROM runs WHERE parent_id = ? ORDER BY id', parentId)].map((row) =>
+    JSON.parse(row.data),
+  )
+}
+
+export function readBatchRuns(sql: SqlStorage, batchId: string): StoredRun[] {
+  return [...sql.exec<{ data: string }>('SELECT data FROM runs WHERE batch_id = ? ORDER BY id', batchId)].map((row) =>
+    JSON.parse(row.data),
+  )
+}
+
+/** Walks the list newest first (or oldest first) from a cursor, at most `limit` rows. */
+export function* walkRuns(
+  sql: SqlStorage,
+  walk: { from?: string; descending: boolean; task?: string; batchId?: string; limit: number },
+): Generator<StoredRun> {
+  const conditions: string[] = []
+  const values: SqlStorageValue[] = []
+  if (walk.task !== undefined) {
+    conditions.push('task = ?')
+    values.push(walk.task)
+  }
+  if (walk.batchId !== undefined) {
+    conditions.push('batch_id = ?')
+    values.push(walk.batchId)
+  }
+  if (walk.from !== undefined) {
+    conditions.push(walk.descending ? 'id < ?' : 'id > ?')
+    values.push(walk.from)
+  }
+  const where = conditions.length > 0 ? `WHERE ${conditions.join(' AND ')}` : ''
+  const query = `SELECT data FROM runs ${where} ORDER BY id ${walk.descending ? 'DESC' : 'ASC'} LIMIT ${walk.limit}`
+  for (const row of sql.exec<{ data: string }>(query, ...values)) yield JSON.parse(row.data)
+}
+
+export function readPackets(sql: SqlStorage, runId: string): StoredPackets {
+  const row = [...sql.exec<PacketRow>('SELECT payload, metadata, output, error, spans FROM packets WHERE run_id = ?', runId)][0]
+  if (!row) return { spans: [] }
+  return {
+    ...(row.payload ? { payload: JSON.parse(row.payload) } : {}),
+    ...(row.metadata ? { metadata: JSON.parse(row.metadata) } : {}),
+    ...(row.output ? { output: JSON.parse(row.output) } : {}),
+    ...(row.error ? { error: JSON.parse(row.error) } : {}),
+    spans: row.spans ? JSON.parse(row.spans) : [],
+  }
+}
+
+export function readMetadata(sql: SqlStorage, runId: string): Packet | undefined {
+  const row = [...sql.exec<{ metadata: string | null }>('SELECT metadata FROM packets WHERE run_id = ?', runId)][0]
+  return row?.metadata ? JSON.parse(row.metadata) : undefined
+}
+
+export function writeMetadata(sql: SqlStorage, runId: string, metadata: Packet): void {
+  sql.exec('UPDATE packets SET metadata = ? WHERE run_id = ?', JSON.stringify(metadata), runId)
+}
+
+export function writeResult(sql: SqlStorage, runId: string, result: Pick<StoredPackets, 'output' | 'error' | 'spans'>): void {
+  sql.exec(
+    'UPDATE packets SET output = ?, error = ?, spans = ? WHERE run_id = ?',
+    result.output ? JSON.stringify(result.output) : null,
+    result.error ? JSON.stringify(result.error) : null,
+    result.spans.length > 0 ? JSON.stringify(result.spans) : null,
+    runId,
+  )
+}
+
+export function findKey(sql: SqlStorage, task: string, key: string): { runId: string; expiresAt: number } | undefined {
+  const row = [
+    ...sql.exec<{ run_id: string; expires_at: number }>(
+      'SELECT run_id, expires_at FROM idempotency_keys WHERE task = ? AND key = ?',
+      task,
+      key,
+    ),
+  ][0]
+  return row ? { runId: row.run_id, expiresAt: row.expires_at } : undefined
+}
+export function putKey(sql: SqlStorage, task: string, key: string, runId: string, expiresAt: number): void {
+  sql.exec('INSERT OR REPLACE INTO idempotency_keys VALUES (?, ?, ?, ?)', task, key, runId, expiresAt)
+}
+export function deleteKey(sql: SqlStorage, task: string, key: string): number {
+  return sql.exec('DELETE FROM idempotency_keys WHERE task = ? AND key = ?', task, key).rowsWritten
+}

@@ -11,7 +11,11 @@ import { parseArgs } from 'node:util'
 import { type Peer, startWorkflows } from './workflows-peer.ts'
 
 const { values } = parseArgs({
-  options: { runs: { type: 'string', default: '2000' }, concurrency: { type: 'string', default: '50' }, rounds: { type: 'string', default: '3' } },
+  options: {
+    runs: { type: 'string', default: '2000' },
+    concurrency: { type: 'string', default: '50' },
+    rounds: { type: 'string', default: '3' },
+  },
 })
 const runs = Number(values.runs)
 const concurrency = Number(values.concurrency)
@@ -28,11 +32,17 @@ interface Endpoints {
 async function startOurs(): Promise<Peer & { endpoints: Endpoints }> {
   const state = mkdtempSync(join(tmpdir(), 'bench-state-'))
   const port = 20_000 + Math.floor(Math.random() * 20_000)
-  const child = spawn(process.execPath, ['scripts/dev.ts', '--port', String(port), '--state', state, '--project', 'proj_benchbenchbenchbench'], {
-    cwd: root,
-    stdio: ['ignore', 'ignore', 'inherit'],
-    env: { ...process.env, RATE_LIMIT: 'off', ENVIRONMENT_CONCURRENCY: '300' },
-  })
+  const child = spawn(
+    process.execPath,
+    ['scripts/dev.ts', '--port', String(port), '--state', state, '--project', 'proj_benchbenchbenchbench'],
+    {
+      cwd: root,
+      stdio: ['ignore', 'ignore', 'inherit'],
+      env: { ...process.env, RATE_LIMIT: 'off', ENVIRONMENT_CONCURRENCY: '300' },
+    },
+  )
+  // A bench that fails or is stopped leaves no platform behind.
+  process.once('exit', () => child.kill('SIGTERM'))
   const file = join(state, 'endpoints.json')
   for (let i = 0; i < 300 && !existsSync(file); i++) await new Promise((resolve) => setTimeout(resolve, 200))
   const endpoints = JSON.parse(readFileSync(file, 'utf8')) as Endpoints
@@ -42,14 +52,19 @@ async function startOurs(): Promise<Peer & { endpoints: Endpoints }> {
     name: 'trigger.do',
     endpoints,
     async trigger() {
-      const response = await fetch(`${endpoints.apiUrl}/api/v1/tasks/noop/trigger`, { method: 'POST', headers, body: '{"payload":{}}' })
+      const response = await fetch(`${endpoints.apiUrl}/api/v1/tasks/noop/trigger`, {
+        method: 'POST',
+        headers,
+        body: '{"payload":{}}',
+      })
       if (!response.ok) throw new Error(`trigger: ${response.status} ${await response.text()}`)
       return ((await response.json()) as { id: string }).id
     },
     async finished(id) {
       const response = await fetch(`${endpoints.apiUrl}/api/v3/runs/${id}`, { headers })
       const run = (await response.json()) as { status: string; output?: { startedAt: number }; error?: unknown }
-      if (['FAILED', 'CRASHED', 'SYSTEM_FAILURE'].includes(run.status)) throw new Error(`run ${id}: ${run.status} ${JSON.stringify(run.error)}`)
+      if (['FAILED', 'CRASHED', 'SYSTEM_FAILURE'].includes(run.status))
+        throw new Error(`run ${id}: ${run.status} ${JSON.stringify(run.error)}`)
       return run.status === 'COMPLETED' ? (run.output?.startedAt ?? 0) : undefined
     },
     async stop() {
@@ -60,18 +75,23 @@ async function startOurs(): Promise<Peer & { endpoints: Endpoints }> {
 }
 
 function deploy(endpoints: Endpoints): void {
-  if (!existsSync(join(project, 'node_modules'))) spawnSync('npm', ['install', '--no-audit', '--no-fund'], { cwd: project, stdio: 'ignore' })
-  const result = spawnSync(process.execPath, [join(root, 'node_modules/.bin/trigger'), 'deploy', '--skip-update-check', '--skip-telemetry'], {
-    cwd: project,
-    encoding: 'utf8',
-    env: {
-      ...process.env,
-      TRIGGER_API_URL: endpoints.apiUrl,
-      TRIGGER_ACCESS_TOKEN: endpoints.accessToken,
-      XDG_CONFIG_HOME: mkdtempSync(join(tmpdir(), 'bench-home-')),
-      CI: '1',
+  if (!existsSync(join(project, 'node_modules')))
+    spawnSync('npm', ['install', '--no-audit', '--no-fund'], { cwd: project, stdio: 'ignore' })
+  const result = spawnSync(
+    process.execPath,
+    [join(root, 'node_modules/.bin/trigger'), 'deploy', '--skip-update-check', '--skip-telemetry'],
+    {
+      cwd: project,
+      encoding: 'utf8',
+      env: {
+        ...process.env,
+        TRIGGER_API_URL: endpoints.apiUrl,
+        TRIGGER_ACCESS_TOKEN: endpoints.accessToken,
+        XDG_CONFIG_HOME: mkdtempSync(join(tmpdir(), 'bench-home-')),
+        CI: '1',
+      },
     },
-  })
+  )
   if (result.status !== 0) throw new Error(`deploy failed:\n${result.stdout}\n${result.stderr}`)
 }
 
@@ -94,8 +114,11 @@ async function startLatency(peer: Peer, count: number): Promise<number[]> {
   for (let i = 0; i < count; i++) {
     const at = Date.now()
     const id = await peer.trigger()
-    let started: number | undefined
-    while ((started = await peer.finished(id)) === undefined) await new Promise((resolve) => setTimeout(resolve, 2))
+    let started = await peer.finished(id)
+    while (started === undefined) {
+      await new Promise((resolve) => setTimeout(resolve, 2))
+      started = await peer.finished(id)
+    }
     latencies.push(started - at)
     await new Promise((resolve) => setTimeout(resolve, 10))
   }
@@ -103,8 +126,10 @@ async function startLatency(peer: Peer, count: number): Promise<number[]> {
 }
 
 const median = (list: number[]): number => [...list].sort((a, b) => a - b)[Math.floor(list.length / 2)] ?? 0
-const at = (sorted: number[], share: number): number => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0
+const at = (sorted: number[], share: number): number =>
+  sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0
 
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1))
 const [ours, workflows] = [await startOurs(), await startWorkflows()]
 const rates = { ours: [] as number[], workflows: [] as number[] }
 const peerRuns = Math.max(100, Math.floor(runs / 8))

@@ -90,8 +90,8 @@ describe.concurrent('logs and traces', () => {
 
 describe.concurrent('metadata', () => {
   it('A26 is changed by every operation', async () => {
-    const run = await runTask('metadata', {}, { metadata: { a: 1, scalar: 1 } })
-    expect(run.output).toMatchObject({ before: { a: 1, scalar: 1 }, count: 3 })
+    const run = await runTask('metadata', {}, { metadata: { a: 1, scalar: 1, deep: {} } })
+    expect(run.output).toMatchObject({ before: { a: 1, scalar: 1, deep: {} }, count: 3 })
     expect(run.metadata).toEqual({ a: 1, b: 2, list: ['y'], count: 3, deep: { path: 'yes' }, scalar: [1, 2] })
   })
 

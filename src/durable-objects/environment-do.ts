@@ -31,6 +31,7 @@ import type {
   WorkerVersion,
 } from '../contracts/rpc.ts'
 import { applyMetadataOperations } from '../core/metadata/operations.ts'
+import type { Due } from '../core/run/due-list.ts'
 import { isFinal, move } from '../core/run/statuses.ts'
 import { putSetting, walkDocuments } from '../storage/document-table.ts'
 import { migrateEnvironment } from '../storage/migrations.ts'
@@ -81,6 +82,7 @@ export class EnvironmentDO extends DurableObject<Env> implements EnvironmentObje
   private flushing = false
   private alarmAt = Number.POSITIVE_INFINITY
   private noted = false
+  private leasesCheckedAt = 0
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env)
@@ -180,30 +182,42 @@ export class EnvironmentDO extends DurableObject<Env> implements EnvironmentObje
     await this.work()
   }
 
+  /** Never throws: a failing item is put off for a minute, and the next alarm is always set. */
   private async work(): Promise<void> {
+    const now = Date.now()
+    const items: Due[] = []
+    for (let due = this.state.due.pop(now); due; due = items.length < duePerAlarm ? this.state.due.pop(now) : undefined)
+      items.push(due)
     try {
-      const done = await this.decide((turn) => value(this.handleDue(turn)))
-      if (done.ok) await this.checkLeases()
-    } catch (error) {
-      console.error('due work failed', String(error))
+      if (items.length > 0)
+        await this.decide((turn) => {
+          for (const due of items) this.handleDue(turn, due)
+          return value(true)
+        })
+    } catch {
+      // The group was rolled back and memory reloaded; each item on its own finds the one that fails.
+      for (const due of items) {
+        await this.decide((turn) => value(this.handleDue(turn, due))).catch(() =>
+          this.state.due.add({ ...due, at: Date.now() + 60_000 }),
+        )
+      }
+    }
+    if (now - this.leasesCheckedAt >= leaseCheckMs - 1_000) {
+      this.leasesCheckedAt = now
+      await this.checkLeases().catch((error) => console.error('lease check failed', String(error)))
     }
     this.armAlarm()
   }
 
-  private handleDue(turn: Turn): number {
-    let handled = 0
-    for (let due = turn.state.due.pop(turn.now); due && handled < duePerAlarm; due = turn.state.due.pop(turn.now)) {
-      handled += 1
-      const run = turn.state.live.get(due.id)
-      if (due.kind === 'token') timeOutToken(turn, due.id)
-      else if (due.kind === 'seal') abortUnsealed(turn, due.id)
-      else if (!run) continue
-      else if (due.kind === 'ttl') expire(turn, run)
-      else if (due.kind === 'datetime') checkWaits(turn, run)
-      else if (due.kind === 'cancel' && isFinal(run.status)) finalise(turn, run)
-      else if (due.kind === 'start' && run.engine.dueAt !== undefined && run.engine.dueAt <= turn.now) this.startDue(turn, run)
-    }
-    return handled
+  private handleDue(turn: Turn, due: Due): void {
+    const run = turn.state.live.get(due.id)
+    if (due.kind === 'token') timeOutToken(turn, due.id)
+    else if (due.kind === 'seal') abortUnsealed(turn, due.id)
+    else if (!run) return
+    else if (due.kind === 'ttl') expire(turn, run)
+    else if (due.kind === 'datetime') checkWaits(turn, run)
+    else if (due.kind === 'cancel' && isFinal(run.status)) finalise(turn, run)
+    else if (due.kind === 'start' && run.engine.dueAt !== undefined && run.engine.dueAt <= turn.now) this.startDue(turn, run)
   }
 
   private startDue(turn: Turn, run: Parameters<typeof intoQueue>[1]): void {

@@ -33,6 +33,11 @@ interface Session {
   waited: boolean
 
   recovery: number
+  /** The SDK's key of one logical call → ours, which is the same when the attempt starts again from the top. */
+  operations: Map<string, string>
+  counts: Map<string, number>
+  /** Values that must not show in stored logs and errors. */
+  secrets: string[]
 }
 
 export class RunDO extends DurableObject<Env> implements RunExecutor {
@@ -55,6 +60,9 @@ export class RunDO extends DurableObject<Env> implements RunExecutor {
       closed: false,
       waited: false,
       recovery: 0,
+      operations: new Map(),
+      counts: new Map(),
+      secrets: [],
     }
     this.sessions.set(input.lease, session)
     this.ctx.waitUntil(this.execute(session))
@@ -128,6 +136,7 @@ export class RunDO extends DurableObject<Env> implements RunExecutor {
     const { start } = session
     const [meta, access] = await Promise.all([this.bundleMeta(start.bundle.hash), this.environmentAccess(start)])
     if (!access) return { lost: { reason: 'The environment of this run no longer exists.' } }
+    session.secrets = secretsOf(start, access)
     const run = {
       start: { ...start, variables: runVariables(start, access, this.env) },
       bundle: meta,
@@ -196,7 +205,7 @@ export class RunDO extends DurableObject<Env> implements RunExecutor {
     const response = await api.fetch(
       new Request(`${platformOrigin(start, this.env)}${request.path}`, {
         method: request.method,
-        headers: request.headers,
+        headers: withOperationKey(session, request),
         body: hasBody ? request.body : undefined,
       }),
     )
@@ -309,8 +318,41 @@ class PlatformTarget extends RpcTarget implements IsolatePlatform {
 function appendSpans(session: Session, spans: SpanRecord[]): void {
   for (const span of spans) {
     if (session.spans.length >= maxSpans) return
-    session.spans.push(span)
+    session.spans.push(mask(session, span))
   }
+}
+
+/** Keys, and variables long enough to be secrets. */
+function secretsOf(start: StartInput, access: EnvironmentAccess): string[] {
+  const variables = Object.entries(start.variables).filter(
+    ([name, text]) => text.length >= 8 && !/^(TRIGGER_|NODE_ENV$)/.test(name),
+  )
+  return [access.apiKey, ...variables.map(([, text]) => text)]
+}
+
+function mask<T>(session: Session, value: T): T {
+  const text = JSON.stringify(value)
+  const found = session.secrets.filter((secret) => text.includes(JSON.stringify(secret).slice(1, -1)))
+  if (found.length === 0) return value
+  return JSON.parse(found.reduce((masked, secret) => masked.replaceAll(JSON.stringify(secret).slice(1, -1), '***'), text))
+}
+
+/**
+ * An attempt that starts again repeats its calls in the same order, with new random keys of the SDK. Ours say which call of
+ * the attempt it is, so that a child or batch made before the restart is found instead of made twice.
+ */
+function withOperationKey(session: Session, request: PlatformRequest): [string, string][] {
+  if (request.method !== 'POST') return request.headers
+  const name = 'x-trigger-request-idempotency-key'
+  const own = request.headers.find(([header]) => header.toLowerCase() === name)?.[1]
+  let key = own ? session.operations.get(own) : undefined
+  if (!key) {
+    const count = (session.counts.get(request.path) ?? 0) + 1
+    session.counts.set(request.path, count)
+    key = `${session.start.runId}/${session.start.attempt}/${request.path}#${count}`
+    if (own) session.operations.set(own, key)
+  }
+  return [...request.headers.filter(([header]) => header.toLowerCase() !== name), [name, key]]
 }
 
 function taskFileOf(start: StartInput): { entry: string; out: string; exportName?: string } {

@@ -25,6 +25,8 @@ export interface RunEngine {
   ttlAt?: number
   /** Lost by the platform this often in a row without progress. */
   lost: number
+  /** This attempt was started more than once: its calls may repeat earlier ones. */
+  restarted?: boolean
   lockToVersion?: string
   /** The isolate was killed under it: it restarts alone in a shard of its own. */
   ownShard?: boolean

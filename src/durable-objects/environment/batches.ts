@@ -2,29 +2,27 @@
 import type { BatchCreateInput, BatchItem } from '../../contracts/objects.ts'
 import type { RpcResult } from '../../contracts/rpc.ts'
 import { isFinal } from '../../core/run/statuses.ts'
-import { walkDocuments } from '../../storage/document-table.ts'
-import { type Turn, trigger } from './runs.ts'
+import { end, type Turn, trigger } from './runs.ts'
 import { refusal, type StoredBatch, value } from './state.ts'
 import { blockOn, checkWaits } from './waits.ts'
 
 /** An unsealed batch is given up after this long, and its parent goes on (2.93). */
 const sealMs = 1_800_000
-const recentBatches = 200
+const keyMs = 86_400_000
 
 export function createBatch(
   turn: Turn,
   input: BatchCreateInput,
 ): RpcResult<{ id: string; runCount: number; isCached: boolean; idempotencyKey?: string }> {
   const { state, now } = turn
-  for (const known of walkDocuments<StoredBatch>(state.sql, 'batches', undefined, true, recentBatches)) {
-    const repeated = known.operationId === input.operationId
-    const cached =
-      input.idempotencyKey !== undefined && known.idempotencyKey === input.idempotencyKey && now - known.createdAt < 86_400_000
-    if (!repeated && !cached) continue
+  const repeated = state.batchKeys.get(`operation:${input.operationId}`)
+  const cached = input.idempotencyKey ? state.batchKeys.get(`key:${input.idempotencyKey}`) : undefined
+  const known = state.batch(repeated ?? cached ?? '')
+  if (known && (repeated || now - known.createdAt < keyMs)) {
     // Upstream leaves a repeated parent unblocked here and it waits for nothing (2.90); ours blocks on the first batch.
     if (input.resumeParentOnCompletion && input.parentRunId)
       blockOn(turn, input.parentRunId, { kind: 'batch', batchId: known.id })
-    return value({ id: known.id, runCount: known.runCount, isCached: cached && !repeated, ...keyOf(known) })
+    return value({ id: known.id, runCount: known.runCount, isCached: repeated === undefined, ...keyOf(known) })
   }
   const batch: StoredBatch = {
     id: input.batchId,
@@ -41,6 +39,7 @@ export function createBatch(
     ...(input.parentRunId ? { parentRunId: input.parentRunId } : {}),
   }
   state.putBatch(batch)
+  state.rememberBatch(batch)
   state.due.add({ at: now + sealMs, kind: 'seal', id: batch.id })
   if (input.resumeParentOnCompletion && input.parentRunId) blockOn(turn, input.parentRunId, { kind: 'batch', batchId: batch.id })
   return value({ id: batch.id, runCount: batch.runCount, isCached: false, ...keyOf(batch) })
@@ -65,27 +64,17 @@ export function addBatchItems(turn: Turn, batchId: string, items: BatchItem[]): 
     return value({ itemsAccepted: 0, itemsDeduplicated: 0, sealed: true, enqueuedCount: batch.runs.length, expectedCount })
   let accepted = 0
   let known = 0
+  const outside = items.find((item) => item.index >= batch.runCount)
+  if (outside) return refusal('UNPROCESSABLE', `Item index ${outside.index} exceeds batch runCount ${batch.runCount}`, 422)
   for (const item of items) {
-    if (item.index >= batch.runCount) {
-      return refusal('UNPROCESSABLE', `Item index ${item.index} exceeds batch runCount ${batch.runCount}`, 422)
-    }
     if (batch.items[item.index] !== undefined) {
       known += 1
       continue
     }
-    const result = trigger(turn, {
-      ...item,
-      options: {
-        ...item.options,
-        batch: { id: batchId, index: item.index },
-        // Runs of one batch start in index order when a limit holds them back (2.87).
-        createdAt: batch.createdAt + item.index,
-        ...(batch.parentRunId && !item.options.parentRunId ? { parentRunId: batch.parentRunId } : {}),
-      },
-    })
-    if (!result.ok) return result
-    batch.items[item.index] = result.value.id
-    batch.runs.push(result.value.id)
+    const id = addItem(turn, batch, item)
+    batch.items[item.index] = id
+    batch.runs.push(id)
+    state.countInBatch(id, batch.id)
     accepted += 1
   }
   batch.updatedAt = now
@@ -97,7 +86,7 @@ export function addBatchItems(turn: Turn, batchId: string, items: BatchItem[]): 
     complete(turn, batch)
   }
   state.putBatch(batch)
-  if (batch.sealed) wakeWaiting(turn, batch.id)
+  if (batch.status === 'COMPLETED') wakeWaiting(turn, batch.id)
   return value({
     itemsAccepted: accepted,
     itemsDeduplicated: known,
@@ -105,6 +94,38 @@ export function addBatchItems(turn: Turn, batchId: string, items: BatchItem[]): 
     enqueuedCount: Object.keys(batch.items).length,
     expectedCount,
   })
+}
+
+function addItem(turn: Turn, batch: StoredBatch, item: BatchItem): string {
+  const place = {
+    batch: { id: batch.id, index: item.index },
+    // Runs of one batch start in index order when a limit holds them back (2.87).
+    createdAt: batch.createdAt + item.index,
+    ...(batch.parentRunId && !item.options.parentRunId ? { parentRunId: batch.parentRunId } : {}),
+  }
+  // The parent waits for the batch as a whole, not for each item.
+  const result = trigger(turn, { ...item, options: { ...item.options, ...place, resumeParentOnCompletion: false } })
+  if (result.ok) return result.value.id
+  // A refused item takes its place as a run that failed before it began, so that counts and order hold (2.86).
+  const { payload } = item.options
+  const failed = trigger(turn, { ...item, options: { payload, ...place, delayUntil: Number.MAX_SAFE_INTEGER } })
+  const run = failed.ok ? turn.state.find(failed.value.id) : undefined
+  if (!run) throw new Error(`A batch item could not be recorded: ${result.error.message}`)
+  run.status = 'PENDING'
+  end(
+    turn,
+    run,
+    'SYSTEM_FAILURE',
+    { type: 'INTERNAL_ERROR', code: 'BATCH_ITEM_COULD_NOT_TRIGGER', message: result.error.message },
+    [],
+  )
+  batch.errors.push({
+    index: item.index,
+    taskIdentifier: item.task,
+    error: result.error.message,
+    errorCode: 'BATCH_ITEM_COULD_NOT_TRIGGER',
+  })
+  return run.id
 }
 
 /** A run of the batch ended: perhaps the batch did, too. */
@@ -133,9 +154,7 @@ export function abortUnsealed(turn: Turn, batchId: string): void {
 }
 
 function wakeWaiting(turn: Turn, batchId: string): void {
-  for (const run of turn.state.live.values()) {
-    if (run.engine.waits.some((wait) => wait.kind === 'batch' && wait.batchId === batchId)) checkWaits(turn, run)
-  }
+  for (const run of turn.state.takeWaiters(`batch:${batchId}`)) checkWaits(turn, run)
 }
 
 function keyOf(batch: StoredBatch): { idempotencyKey?: string } {

@@ -29,7 +29,7 @@ import {
 import { batchRunFinished } from './batches.ts'
 import type { Executors } from './executors.ts'
 import { type EnvironmentState, refusal, value } from './state.ts'
-import { blockOn, checkWaits, parentWaitsFor } from './waits.ts'
+import { blockOn, checkWaits } from './waits.ts'
 
 const developmentTtl = '10m'
 const idempotencyTreeDepth = 100
@@ -145,7 +145,7 @@ export function trigger(turn: Turn, input: TriggerInput): RpcResult<TriggerResul
 function childWithOperation(turn: Turn, parentRunId: string | undefined, operationId: string): string | undefined {
   const parent = parentRunId ? turn.state.live.get(parentRunId) : undefined
   // Only an attempt that was started more than once can repeat a call; memory knows the rest.
-  if (!parent || parent.engine.lost === 0) return undefined
+  if (!parent?.engine.restarted) return undefined
   return readChildren(turn.state.sql, parent.id).find((child) => child.engine.operationId === operationId)?.id
 }
 
@@ -285,6 +285,7 @@ export function finish(turn: Turn, input: FinishInput): RpcResult<{ released: bo
   }
   writeResult(state.sql, run.id, { spans })
   run.machine = decision.machine ?? run.machine
+  run.engine.restarted = undefined
   run.engine.dueAt = decision.at
   run.waitingReason = `retry at ${new Date(decision.at).toISOString()}`
   if (!decision.warm) {
@@ -311,6 +312,7 @@ export function lost(
   run.engine.waits = []
   run.engine.resuming = undefined
   run.engine.lost += 1
+  run.engine.restarted = true
   if (run.engine.lost > lostLimit) {
     const code = waiting ? 'TASK_RUN_STALLED_EXECUTING_WITH_WAITPOINTS' : 'TASK_RUN_STALLED_EXECUTING'
     const error: TaskRunError = { type: 'INTERNAL_ERROR', code, message: `Lost ${run.engine.lost} times in a row: ${reason}` }
@@ -365,7 +367,7 @@ function readPacketsOf(turn: Turn, run: StoredRun): ReturnType<typeof readPacket
   return readPackets(turn.state.sql, run.id)
 }
 
-function end(
+export function end(
   turn: Turn,
   run: StoredRun,
   status: RunStatus,
@@ -397,8 +399,8 @@ export function finalise(turn: Turn, run: StoredRun): void {
       if (current) cancel(turn, current, reason)
     }
   }
-  if (run.batchId) batchRunFinished(turn, run.batchId)
-  for (const waiting of parentWaitsFor(turn, run)) checkWaits(turn, waiting)
+  for (const batchId of state.takeBatchesOf(run.id)) batchRunFinished(turn, batchId)
+  for (const waiting of state.takeWaiters(`run:${run.id}`)) checkWaits(turn, waiting)
 }
 
 function applyFlushed(turn: Turn, run: StoredRun, flushed: { data?: string; dataType: string }): void {

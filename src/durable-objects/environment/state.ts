@@ -16,6 +16,7 @@ import {
   type StoredPackets,
   type StoredRun,
   updateRun,
+  type Wait,
 } from '../../storage/run-table.ts'
 
 /** Runs one RunDO (and one isolate shard) serves at once: a few runs share the price of an object and of an isolate's memory. */
@@ -47,6 +48,12 @@ export class EnvironmentState {
   keyEpoch = 0
   effects: Effect[] = []
   operations = new Map<string, string>()
+  /** `run:…`, `batch:…` or `token:…` → the runs that wait for it. Hints: whoever follows one checks that it still holds. */
+  private waiters = new Map<string, Set<string>>()
+  /** Run → open batches that count it; a cached run can be an item of several. */
+  private batchesOf = new Map<string, Set<string>>()
+  /** Operation and idempotency keys of recent batches → batch. */
+  batchKeys = new Map<string, string>()
   private versions = new Map<string, WorkerVersion>()
   private dirty = new Map<string, { run: StoredRun; packets?: Pick<StoredPackets, 'payload' | 'metadata'> }>()
   private lease = 0
@@ -65,6 +72,10 @@ export class EnvironmentState {
     this.slots.clear()
     this.dirty.clear()
     this.versions.clear()
+    this.operations.clear()
+    this.waiters.clear()
+    this.batchesOf.clear()
+    this.batchKeys.clear()
     this.effects = []
     this.due = new DueList()
     this.admission = newAdmission(this.concurrency, 2)
@@ -83,6 +94,7 @@ export class EnvironmentState {
       this.remember(run)
     }
     for (const batch of walkDocuments<StoredBatch>(this.sql, 'batches', undefined, true, 500)) {
+      this.rememberBatch(batch)
       if (!batch.sealed && batch.status !== 'ABORTED')
         this.due.add({ at: batch.createdAt + 1_800_000, kind: 'seal', id: batch.id })
     }
@@ -99,9 +111,41 @@ export class EnvironmentState {
     if (engine.ttlAt !== undefined && run.startedAt === undefined) this.due.add({ at: engine.ttlAt, kind: 'ttl', id: run.id })
     if (run.status === 'CANCELED' && engine.lease > 0) this.due.add({ at: run.updatedAt + 60_000, kind: 'cancel', id: run.id })
     for (const wait of engine.waits) {
+      this.addWaiter(run.id, wait)
       if (wait.kind === 'datetime') this.due.add({ at: wait.until, kind: 'datetime', id: run.id })
       if (wait.kind === 'token') this.watchToken(wait.waitpointId)
     }
+  }
+
+  addWaiter(runId: string, wait: Wait): void {
+    const target =
+      wait.kind === 'run' ? `run:${wait.runId}` : wait.kind === 'batch' ? `batch:${wait.batchId}` : `token:${wait.waitpointId}`
+    const known = this.waiters.get(target)
+    if (known) known.add(runId)
+    else this.waiters.set(target, new Set([runId]))
+  }
+  /** Takes the runs that wait for a target that is done now. */
+  takeWaiters(target: string): StoredRun[] {
+    const known = this.waiters.get(target)
+    this.waiters.delete(target)
+    return [...(known ?? [])].flatMap((id) => this.live.get(id) ?? [])
+  }
+
+  rememberBatch(batch: StoredBatch): void {
+    this.batchKeys.set(`operation:${batch.operationId}`, batch.id)
+    if (batch.idempotencyKey) this.batchKeys.set(`key:${batch.idempotencyKey}`, batch.id)
+    if (batch.status === 'COMPLETED' || batch.status === 'ABORTED') return
+    for (const runId of batch.runs) this.countInBatch(runId, batch.id)
+  }
+  countInBatch(runId: string, batchId: string): void {
+    const known = this.batchesOf.get(runId)
+    if (known) known.add(batchId)
+    else this.batchesOf.set(runId, new Set([batchId]))
+  }
+  takeBatchesOf(runId: string): string[] {
+    const known = this.batchesOf.get(runId)
+    this.batchesOf.delete(runId)
+    return [...(known ?? [])]
   }
 
   watchToken(id: string): void {

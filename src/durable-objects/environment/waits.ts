@@ -12,6 +12,7 @@ export function blockOn(turn: Turn, runId: string, wait: Wait): void {
   const run = state.live.get(runId)
   if (!run || isFinal(run.status) || run.engine.lease === 0) return
   run.engine.waits.push(wait)
+  state.addWaiter(run.id, wait)
   if (wait.kind === 'datetime') state.due.add({ at: wait.until, kind: 'datetime', id: run.id })
   if (wait.kind === 'token') state.watchToken(wait.waitpointId)
   if (run.status === 'EXECUTING') {
@@ -20,25 +21,6 @@ export function blockOn(turn: Turn, runId: string, wait: Wait): void {
   }
   state.changed(run, now)
   checkWaits(turn, run)
-}
-
-/** Runs that wait for this one, alone or in a batch. */
-export function parentWaitsFor(turn: Turn, run: StoredRun): StoredRun[] {
-  const waiting: StoredRun[] = []
-  for (const candidate of turn.state.live.values()) {
-    if (candidate.engine.waits.length === 0) continue
-    const concerns = candidate.engine.waits.some(
-      (wait) =>
-        (wait.kind === 'run' && wait.runId === run.id) ||
-        (wait.kind === 'batch' && (wait.batchId === run.batchId || batchHas(turn.state, wait.batchId, run.id))),
-    )
-    if (concerns) waiting.push(candidate)
-  }
-  return waiting
-}
-
-function batchHas(state: EnvironmentState, batchId: string, runId: string): boolean {
-  return state.batch(batchId)?.runs.includes(runId) ?? false
 }
 
 export function checkWaits(turn: Turn, run: StoredRun): void {
@@ -171,9 +153,7 @@ export function completeToken(
   token.outputIsError = isError
   if (output) token.output = output
   putDocument(state.sql, 'waitpoints', id, token)
-  for (const run of state.live.values()) {
-    if (run.engine.waits.some((wait) => wait.kind === 'token' && wait.waitpointId === id)) checkWaits(turn, run)
-  }
+  for (const run of state.takeWaiters(`token:${id}`)) checkWaits(turn, run)
   return value({ success: true })
 }
 

@@ -24,7 +24,7 @@ describe.concurrent('a run', () => {
     expect(run.payload).toEqual({ n: 41 })
   })
 
-  it('A02 keeps rich types in payload and output', async () => {
+  it('A02 keeps rich types on the way into a task and between tasks', async () => {
     const payload = {
       date: new Date('2026-01-02T03:04:05Z'),
       map: new Map([['a', 1]]),

@@ -2,7 +2,7 @@ import { z } from 'zod'
 import { limits } from '../contracts/limits.ts'
 import { triggerBodySchema } from '../contracts/trigger.schema.ts'
 import type { EnvironmentPrincipal } from '../operations/authenticate.ts'
-import { triggerTask } from '../operations/trigger.ts'
+import { type TriggerContext, triggerTask } from '../operations/trigger.ts'
 import { environmentOf, readBody, requireScope, tokenHeaders } from './request.ts'
 import { type App, type Ctx, route } from './route.ts'
 
@@ -30,12 +30,14 @@ export function triggerRoutes(app: App): void {
   )
 }
 
-/** A one-time token is its own request key: using it again yields the run it already made, never another. */
-export function triggerContext(
-  c: Ctx,
-  principal?: EnvironmentPrincipal,
-): { requestKey?: string; traceparent?: string; now: number } {
+/** A one-time token is its own request key: using it again is seen, never a second run. */
+export function triggerContext(c: Ctx, principal?: EnvironmentPrincipal): TriggerContext {
   const requestKey = principal?.oneTimeToken ?? c.req.header('x-trigger-request-idempotency-key')
   const traceparent = c.req.header('x-trigger-span-parent-as-link') ? undefined : c.req.header('traceparent')
-  return { now: Date.now(), ...(requestKey ? { requestKey } : {}), ...(traceparent ? { traceparent } : {}) }
+  return {
+    now: Date.now(),
+    ...(principal?.oneTimeToken ? { oneTime: true } : {}),
+    ...(requestKey ? { requestKey } : {}),
+    ...(traceparent ? { traceparent } : {}),
+  }
 }

@@ -122,6 +122,7 @@ export class RunDO extends DurableObject<Env> implements RunExecutor {
         () => finish.completion?.error,
       )
     }
+    if (finish.completion?.error) finish.completion.error = mask(session, finish.completion.error)
     await this.report(session, {
       runId: start.runId,
       attempt: start.attempt,

@@ -13,6 +13,8 @@ import { byteLength, packetOf, storePacket } from './packets.ts'
 export interface TriggerContext {
   /** `x-trigger-request-idempotency-key`: the same for every retry of one logical call. */
   requestKey?: string
+  /** The caller holds a one-time token, whose hash is the request key: a repeat is refused. */
+  oneTime?: boolean
   traceparent?: string
   now: number
 }
@@ -28,7 +30,13 @@ export async function triggerTask(
   const runId = mintId('run', caller.environment.locator, partition, context.now)
   const operationId = context.requestKey ? await sha256Hex(`${context.requestKey}\n${caller.environment.id}\n${task}`) : runId
   const input = await triggerInput(env, caller, { runId, operationId, task, body, context })
-  return callEnvironment(env, caller.environment.locator, partition, (environment) => environment.trigger(caller, input))
+  const result = await callEnvironment(env, caller.environment.locator, partition, (environment) =>
+    environment.trigger(caller, input),
+  )
+  if (context.oneTime && !result.isCached && result.id !== runId) {
+    throw new OperationError('UNPROCESSABLE', `Cannot trigger ${task} with a one-time use token as it has already been used.`)
+  }
+  return result
 }
 
 /** Children live with their parent, so that waking it is one transaction. */

@@ -103,8 +103,7 @@ function addItem(turn: Turn, batch: StoredBatch, item: BatchItem): string {
     createdAt: batch.createdAt + item.index,
     ...(batch.parentRunId && !item.options.parentRunId ? { parentRunId: batch.parentRunId } : {}),
   }
-  // The parent waits for the batch as a whole, not for each item.
-  const result = trigger(turn, { ...item, options: { ...item.options, ...place, resumeParentOnCompletion: false } })
+  const result = trigger(turn, { ...item, options: { ...item.options, ...place } })
   if (result.ok) return result.value.id
   // A refused item takes its place as a run that failed before it began, so that counts and order hold (2.86).
   const { payload } = item.options

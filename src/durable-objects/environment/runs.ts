@@ -47,10 +47,11 @@ export interface Turn {
 export function trigger(turn: Turn, input: TriggerInput): RpcResult<TriggerResult> {
   const { state, now } = turn
   const { options } = input
+  // The parent of a batch waits for the batch as a whole, not for each item.
+  const waitingParent = options.resumeParentOnCompletion && !options.batch ? options.parentRunId : undefined
   const repeated = state.operations.get(input.operationId) ?? childWithOperation(turn, options.parentRunId, input.operationId)
   if (repeated) {
-    if (options.resumeParentOnCompletion && options.parentRunId)
-      blockOn(turn, options.parentRunId, { kind: 'run', runId: repeated })
+    if (waitingParent) blockOn(turn, waitingParent, { kind: 'run', runId: repeated })
     return value({ id: repeated, isCached: false })
   }
   const parent = options.parentRunId ? state.find(options.parentRunId) : undefined
@@ -63,7 +64,7 @@ export function trigger(turn: Turn, input: TriggerInput): RpcResult<TriggerResul
   if (options.idempotencyKey) {
     const hit = liveKey(turn, input.task, options.idempotencyKey)
     if (hit) {
-      if (options.resumeParentOnCompletion && options.parentRunId) blockOn(turn, options.parentRunId, { kind: 'run', runId: hit })
+      if (waitingParent) blockOn(turn, waitingParent, { kind: 'run', runId: hit })
       return value({ id: hit, isCached: true })
     }
   }
@@ -137,7 +138,7 @@ export function trigger(turn: Turn, input: TriggerInput): RpcResult<TriggerResul
     putKey(state.sql, input.task, options.idempotencyKey, run.id, options.idempotencyKeyExpiresAt ?? now + 2_592_000_000)
   if (delayed) state.due.add({ at: options.delayUntil as number, kind: 'start', id: run.id })
   else intoQueue(turn, run)
-  if (options.resumeParentOnCompletion && parent && !options.batch) blockOn(turn, parent.id, { kind: 'run', runId: run.id })
+  if (waitingParent) blockOn(turn, waitingParent, { kind: 'run', runId: run.id })
   return value({ id: run.id, isCached: false })
 }
 

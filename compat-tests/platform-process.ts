@@ -24,6 +24,8 @@ export async function startPlatform(): Promise<PlatformProcess> {
     stdio: ['ignore', 'ignore', 'inherit'],
     env: { ...process.env, RATE_LIMIT: 'off', ENVIRONMENT_CONCURRENCY: '100' },
   })
+  // An interrupted suite runs no teardown.
+  process.once('exit', () => child.kill('SIGTERM'))
   const stop = async (): Promise<void> => {
     if (child.exitCode === null) {
       const ended = new Promise((done) => child.once('exit', done))

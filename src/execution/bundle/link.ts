@@ -5,6 +5,7 @@
 import type { LinkedBundle } from '../../contracts/rpc.ts'
 import { BundleError, mebibytes } from './bundle-error.ts'
 import { writeFreshModule, writeJsonModule, writeLayer } from './fresh.ts'
+import { type InlinedModule, inlinedModules } from './inlined.ts'
 import { type ModuleShape, readModule } from './read-module.ts'
 import { addSdkChunks, closureOf, importInTheMiddle, writeSharedModule } from './shared.ts'
 import type { StackMaps } from './source-map.ts'
@@ -45,9 +46,11 @@ export function linkBundle(files: BundleFiles, hash: string): LinkResult {
   const worker = shapeOf(build.runWorker)
   if (!worker)
     throw new BundleError('NOT_A_BUNDLE', `The bundle lacks ${build.runWorker}; deploy with the trigger.dev CLI 4.5 or newer.`)
-  const core = coreMap(worker)
+  const inlined = inlinedModules(build.runWorker, files.get(build.runWorker) as string)
+  if (inlined) files.set(inlined.path, inlined.text)
+  const core = coreMap(worker, inlined)
 
-  const shared = closureOf([build.runWorker], shapeOf)
+  const shared = closureOf([build.runWorker, ...(inlined ? [inlined.path] : [])], shapeOf)
   shared.delete(build.runWorker)
   const roots = [...build.files.map((file) => file.out), build.configPath, ...(build.initPath ? [build.initPath] : [])]
   for (const root of roots) {
@@ -148,8 +151,9 @@ export function readManifest(files: BundleFiles): BuildManifest {
 }
 
 /** The run worker's own imports say in which chunk, and under which name, this SDK version keeps what the isolate needs. */
-function coreMap(worker: ModuleShape): LinkedBundle['core'] {
+function coreMap(worker: ModuleShape, inlined: InlinedModule | undefined): LinkedBundle['core'] {
   const core: LinkedBundle['core'] = {}
+  for (const name of inlined?.names ?? []) core[name] = { module: inlined?.path ?? '', export: name }
   for (const found of worker.statics) {
     if (!found.isBundled) continue
     for (const { local, name } of found.names) {

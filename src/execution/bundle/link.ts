@@ -7,6 +7,7 @@ import { BundleError, mebibytes } from './bundle-error.ts'
 import { writeFreshModule, writeJsonModule, writeLayer } from './fresh.ts'
 import { type InlinedModule, inlinedModules } from './inlined.ts'
 import { type ModuleShape, readModule } from './read-module.ts'
+import { cutSdkPart } from './sdk-part.ts'
 import { addSdkChunks, closureOf, importInTheMiddle, writeSharedModule } from './shared.ts'
 import type { StackMaps } from './source-map.ts'
 import type { BundleFiles } from './unpack.ts'
@@ -56,14 +57,25 @@ export function linkBundle(files: BundleFiles, hash: string): LinkResult {
   for (const root of roots) {
     if (!files.has(root)) throw new BundleError('NOT_A_BUNDLE', `build.json names ${root}, which is not in the upload.`)
   }
-  const reached = closureOf(roots, shapeOf)
   addSdkChunks(
     shared,
-    reached,
+    closureOf(roots, shapeOf),
     shapeOf,
     (path) => sourcesOf(files, path),
     (path) => roots.includes(path),
   )
+  for (const path of closureOf(roots, shapeOf)) {
+    const source = files.get(path)
+    if (shared.has(path) || typeof source !== 'string') continue
+    // '' stands for builtins and other modules outside of the bundle, which shared modules may import.
+    const part = cutSdkPart(path, source, (target) => target === '' || shared.has(target))
+    if (!part) continue
+    files.set(part.path, part.text)
+    files.set(path, part.rest)
+    shapes.delete(path)
+    for (const found of closureOf([part.path], shapeOf)) shared.add(found)
+  }
+  const reached = closureOf(roots, shapeOf)
 
   // The maps are stored elsewhere, under other names.
   const text = (path: string): string => (files.get(path) as string).replace(/\/\/# sourceMappingURL=[^\n]*\s*$/, '')

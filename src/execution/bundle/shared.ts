@@ -5,6 +5,7 @@
 import { applyEdits, type Edit } from './fresh.ts'
 import { bundleRoot } from './paths.ts'
 import type { ModuleShape } from './read-module.ts'
+import { isSdk } from './sdk-part.ts'
 
 export type ReadShape = (path: string) => ModuleShape | undefined
 
@@ -36,7 +37,7 @@ export function addSdkChunks(
   const sdk = new Set<string>()
   for (const path of candidates) {
     const sources = sourcesOf(path)
-    if (!shared.has(path) && !isEntry(path) && sources.length > 0 && sources.every(isSdkSource)) sdk.add(path)
+    if (!shared.has(path) && !isEntry(path) && sources.length > 0 && sources.every(isSdk)) sdk.add(path)
   }
   for (let hasChanged = true; hasChanged; ) {
     hasChanged = false
@@ -49,11 +50,6 @@ export function addSdkChunks(
     }
   }
   for (const path of sdk) shared.add(path)
-}
-
-function isSdkSource(source: string): boolean {
-  const at = source.lastIndexOf('node_modules/')
-  return at >= 0 && source.startsWith('@trigger.dev/', at + 'node_modules/'.length)
 }
 
 /** The shared text: `import.meta` is undefined in a dynamic Worker, and the isolate's own `require` must stay. */

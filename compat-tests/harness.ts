@@ -64,7 +64,8 @@ export function finished(id: string, timeoutMs = 40_000): Promise<Retrieved> {
   return until(
     async () => {
       const run = await runs.retrieve(id)
-      return run.isCompleted ? run : undefined
+      // Over REST these two never look completed, as upstream.
+      return run.isCompleted || run.status === 'EXPIRED' || run.status === 'TIMED_OUT' ? run : undefined
     },
     `${id} to finish`,
     timeoutMs,

@@ -18,6 +18,8 @@ export interface Instance {
 }
 
 interface Evaluation {
+  /** First step of a module with top-level await: its exports are registered. */
+  started?: Promise<unknown>
   namespace: Namespace
   body?: { next(): unknown }
   state: 'unlinked' | 'linked' | 'running' | 'done' | 'failed'
@@ -51,7 +53,10 @@ export function instantiate({ table, shared, external }: InstantiateInput): Inst
       const deps = entry.deps.map(namespaceOf)
       evaluation.body = entry.run(contextOf(path, evaluation.namespace), ...deps)
       const started = evaluation.body.next()
-      if (started instanceof Promise) started.catch(() => {})
+      if (entry.isAsync) {
+        evaluation.started = Promise.resolve(started as unknown)
+        evaluation.started.catch(() => {})
+      }
       for (const dependency of entry.deps) link(dependency)
       for (const star of entry.stars) addStar(evaluation.namespace, deps[star] as Namespace)
     } catch (error) {
@@ -87,8 +92,9 @@ export function instantiate({ table, shared, external }: InstantiateInput): Inst
         if (wait) waits.push(wait)
       }
       const body = (): undefined | Promise<void> => {
-        const result = evaluation.body?.next()
-        if (entry.isAsync) return (result as Promise<unknown>).then(done)
+        // Only when the first step is over: a queued step resumes without the run's async context, and the SDK finds no run.
+        if (entry.isAsync) return (evaluation.started as Promise<unknown>).then(() => evaluation.body?.next()).then(done)
+        evaluation.body?.next()
         done()
         return undefined
       }

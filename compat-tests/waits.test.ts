@@ -9,7 +9,7 @@ describe.concurrent('time', () => {
     const run = await runTask('waits-for', { seconds: 2 })
     const { waitedMs } = run.output as { waitedMs: number }
     expect(waitedMs).toBeGreaterThanOrEqual(1_990)
-    expect(waitedMs).toBeLessThan(6_000)
+    expect(waitedMs).toBeLessThan(20_000)
   })
 
   it('A43 is WAITING in a long wait and goes on', async () => {

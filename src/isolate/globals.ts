@@ -4,6 +4,7 @@
  */
 import processModule from 'node:process'
 import { currentRun, ProcessExit, runs, uncaught } from './active-run.ts'
+import { lateMetadata } from './late-metadata.ts'
 import { real } from './operations.ts'
 import { exitRun } from './scope.ts'
 import { installOpenTelemetry } from './telemetry.ts'
@@ -13,7 +14,7 @@ const isolateGlobal = globalThis as unknown as Record<PropertyKey, unknown>
 
 /** What SDK modules see while they load, outside of any run. */
 const baseEnv: Record<string, string | undefined> = { TRIGGER_MACHINE_ID: 'isolate', NODE_ENV: 'production' }
-const apiWithoutRun: Record<string, unknown> = {}
+const apiWithoutRun: Record<string, unknown> = { 'run-metadata': lateMetadata }
 
 export function installGlobals(): void {
   Object.defineProperty(globalThis, Symbol.for('dev.trigger.ts.api'), {

@@ -5,9 +5,9 @@
  */
 import { DurableObject, RpcTarget } from 'cloudflare:workers'
 import type { Env } from '../contracts/bindings.ts'
-import type { IsolateControl, IsolatePlatform, TaskIsolate } from '../contracts/isolate.ts'
+import type { IsolateControl, IsolatePlatform } from '../contracts/isolate.ts'
 import { type EnvironmentAccess, type EnvironmentObject, objectNames, type ProjectObject } from '../contracts/objects.ts'
-import type { CompletedWaitpoint, Completion, FinishInput, RunExecutor, SpanRecord, StartInput } from '../contracts/rpc.ts'
+import type { CompletedWaitpoint, FinishInput, RunExecutor, SpanRecord, StartInput } from '../contracts/rpc.ts'
 import { mapErrorStack } from '../execution/error-stack.ts'
 import { classifyIsolateFailure } from '../execution/isolate-failure.ts'
 import { type BundleMeta, bundleKeys, type LoopbackExports, openIsolate, readJson } from '../execution/isolate-loader.ts'
@@ -153,7 +153,7 @@ export class RunDO extends DurableObject<Env> implements RunExecutor {
       })
       const platform = new PlatformTarget(session, (request) => this.callPlatform(session, access, request))
       try {
-        const result = await this.withDeadline(session, isolate, isolate.run(run, platform as unknown as IsolatePlatform))
+        const result = await this.withDeadline(session, isolate.run(run, platform as unknown as IsolatePlatform))
         if ('busy' in result) {
           session.recovery += 1
           continue
@@ -172,7 +172,7 @@ export class RunDO extends DurableObject<Env> implements RunExecutor {
   }
 
   /** RunDO's own clock backs up the isolate's: a task that never yields to its timer still ends. */
-  private async withDeadline<T>(session: Session, _isolate: TaskIsolate, running: Promise<T>): Promise<T> {
+  private async withDeadline<T>(session: Session, running: Promise<T>): Promise<T> {
     const seconds = session.start.maxDuration
     if (!seconds || seconds >= 2_147_483_647) return running
     // Waits are not counted by the isolate; the backstop only fires for runs that never wait.
@@ -381,5 +381,3 @@ function runVariables(start: StartInput, access: EnvironmentAccess, env: Env): R
     ...(environment.branchName ? { TRIGGER_PREVIEW_BRANCH: environment.branchName } : {}),
   }
 }
-
-export type { Completion }

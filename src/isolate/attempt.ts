@@ -198,6 +198,7 @@ export class Attempt {
 
   #setLogger(core: Core, config: ProjectConfig): unknown {
     const tracer = core.make('TriggerTracer', { tracer: this.#telemetry.tracer, logger: this.#telemetry.logger })
+    if (!tracer) throw new Error('The bundle has no TriggerTracer; its SDK version is not supported.')
     const levels: string[] = core.get('logLevels') ?? ['none', 'error', 'warn', 'info', 'debug']
     const wanted = this.#run.env.TRIGGER_LOG_LEVEL ?? config.logLevel ?? 'info'
     const logger = core.make('OtelTaskLogger', {

@@ -32,7 +32,7 @@ import { type EnvironmentState, refusal, value } from './state.ts'
 import { blockOn, checkWaits } from './waits.ts'
 
 const developmentTtl = '10m'
-const idempotencyTreeDepth = 100
+const runTreeDepth = 100
 /** Lost this often in a row without progress, the run fails as stalled (design §3.1.9). */
 const lostLimit = 3
 const spanBytes = 1_048_576
@@ -58,8 +58,8 @@ export function trigger(turn: Turn, input: TriggerInput): RpcResult<TriggerResul
   if (parent && options.resumeParentOnCompletion && isFinal(parent.status)) {
     return refusal('UNPROCESSABLE', `Cannot trigger ${input.task} as the parent run has a status of ${parent.status}`, 422)
   }
-  if (parent && parent.depth + 1 > idempotencyTreeDepth) {
-    return refusal('UNPROCESSABLE', `A run tree is at most ${idempotencyTreeDepth} deep.`, 422)
+  if (parent && parent.depth + 1 > runTreeDepth) {
+    return refusal('UNPROCESSABLE', `A run tree is at most ${runTreeDepth} deep.`, 422)
   }
   if (options.idempotencyKey) {
     const hit = liveKey(turn, input.task, options.idempotencyKey)

@@ -9,7 +9,7 @@ export default defineConfig({
     globalSetup: ['./platform.ts'],
     // Scenarios mostly wait; files share one platform on the same cores.
     maxWorkers: 2,
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
+    testTimeout: 180_000,
+    hookTimeout: 180_000,
   },
 })

@@ -30,11 +30,15 @@ export default {
   /** The backstop for a lost alarm: every environment with timers is woken once a minute. */
   async scheduled(_event: ScheduledController, env: Env): Promise<void> {
     const directory = env.DIRECTORY.get(env.DIRECTORY.idFromName(objectNames.directory)) as unknown as DirectoryObject
-    const names = await directory.environmentsWithTimers()
-    for (const name of names)
-      await environmentByName(env, name)
+    for (const { environment, notedAt } of await directory.environmentsWithTimers()) {
+      const hasTimers = await environmentByName(env, environment)
         .wake()
-        .catch((error) => console.error('wake failed', name, String(error)))
+        .catch((error) => {
+          console.error('wake failed', environment, String(error))
+          return true
+        })
+      if (!hasTimers) await directory.forgetTimers(environment, notedAt)
+    }
   },
 } satisfies ExportedHandler<Env, DispatchHint>
 

@@ -27,6 +27,8 @@ export interface Env {
   RATE_LIMIT?: string
   /** Concurrent runs per environment (base limit). */
   ENVIRONMENT_CONCURRENCY?: string
+  /** Days a final run is kept; 30 when absent. */
+  RUN_RETENTION_DAYS?: string
 }
 
 /** A queue message carries ids only: EnvironmentDO decides what it means. */

@@ -37,6 +37,11 @@ export function timeOf(id: string): number | undefined {
   return time
 }
 
+/** Sorts before every id of that kind minted at or after the time. */
+export function firstIdAt(prefix: IdPrefix, time: number): string {
+  return `${prefix}_${encodeTime(time)}`
+}
+
 export function locatorOfEnvironment(environmentId: string): string | undefined {
   return /^[0-9a-v]{25}$/.test(environmentId) ? environmentId.slice(-locatorLength) : undefined
 }

@@ -11,6 +11,7 @@ import type {
   Packet,
   RpcResult,
   RunDetail,
+  RunPackets,
   SpanRecord,
   TriggerInput,
   TriggerResult,
@@ -74,8 +75,6 @@ export type MetadataOperation =
 /** EnvironmentDO: the only place that decides who runs next. */
 export interface EnvironmentObject {
   trigger(caller: Caller, input: TriggerInput): Promise<RpcResult<TriggerResult>>
-  /** All or nothing; results in input order. `batch` absent = a plain list (API generation 1 and 2 create the batch first). */
-  triggerMany(caller: Caller, inputs: TriggerInput[]): Promise<RpcResult<TriggerResult>[]>
   createBatch(
     caller: Caller,
     input: BatchCreateInput,
@@ -94,7 +93,6 @@ export interface EnvironmentObject {
   cancelRun(caller: Caller, runId: string, reason?: string): Promise<RpcResult<{ id: string; alreadyFinished: boolean }>>
   rescheduleRun(caller: Caller, runId: string, delayUntil: number): Promise<RpcResult<RunDetail>>
   addTags(caller: Caller, runId: string, tags: string[]): Promise<RpcResult<{ added: number }>>
-  getMetadata(caller: Caller, runId: string): Promise<RpcResult<Record<string, unknown>>>
   updateMetadata(
     caller: Caller,
     runId: string,
@@ -148,8 +146,8 @@ export interface EnvironmentObject {
 
   /** From RunDO. A stale lease gets `{ ok: false, error.code: 'STALE_LEASE' }`. */
   finish(input: FinishInput): Promise<RpcResult<{ released: boolean }>>
-  /** From the `dispatch` queue's consumer and the minute cron: look at what is due. */
-  wake(): Promise<void>
+  /** From the `dispatch` queue's consumer and the minute cron: look at what is due. False when nothing ever will be. */
+  wake(): Promise<boolean>
 }
 
 export interface QueueRecord {
@@ -240,7 +238,9 @@ export interface DirectoryObject {
   registerLocator(locator: string, projectId: string): Promise<void>
   /** Environments the minute cron should wake (a coarse hint). */
   noteTimers(environment: string): Promise<void>
-  environmentsWithTimers(): Promise<string[]>
+  environmentsWithTimers(): Promise<{ environment: string; notedAt: number }[]>
+  /** Only if it was not noted again since. */
+  forgetTimers(environment: string, notedAt: number): Promise<void>
 }
 export interface ProjectSummary {
   id: string
@@ -283,11 +283,17 @@ export interface ProjectObject {
   deleteVariable(locator: string, name: string): Promise<boolean>
 }
 
+export interface ArchivedRun extends RunPackets {
+  spans: SpanRecord[]
+}
+
 /** HistoryDO: what final runs leave, one object per environment, partition and day of the run's id. */
 export interface HistoryObject {
-  put(runs: { runId: string; record: RunDetail; spans: SpanRecord[] }[]): Promise<void>
-  get(runId: string): Promise<{ record: RunDetail; spans: SpanRecord[] } | null>
-  expire(at: number): Promise<void>
+  /** Storing a run again replaces it. The whole day is deleted at `expiresAt`, which the first call decides. */
+  put(runs: { runId: string; run: ArchivedRun }[], expiresAt: number): Promise<void>
+  get(runId: string): Promise<ArchivedRun | null>
+  /** For lists: only the metadata, of those that have any. */
+  getMetadata(runIds: string[]): Promise<Record<string, Packet>>
 }
 
 /** SchedulerDO: declared schedules of one environment and their next ticks. */

@@ -154,11 +154,16 @@ export interface RunRecord {
   spanId: string
 }
 
-export interface RunDetail extends RunRecord {
+export interface RunPackets {
   payload?: Packet
   metadata?: Packet
   output?: Packet
   error?: TaskRunError
+}
+
+export interface RunDetail extends RunRecord, RunPackets {
+  /** The packets are with HistoryDO. */
+  archived?: boolean
   parent?: RunRecord
   root?: RunRecord
   children?: RunRecord[]
@@ -181,7 +186,7 @@ export interface ListRunsInput {
   to?: number
 }
 export interface ListRunsResult {
-  runs: (RunRecord & { metadata?: Packet })[]
+  runs: (RunRecord & { metadata?: Packet; archived?: boolean })[]
   /** Run ids to go on from; absent at the ends. */
   next?: string
   previous?: string
@@ -247,6 +252,8 @@ export interface CompletedWaitpoint {
   output?: string
   outputType?: string
   outputIsError: boolean
+  /** The output of this run has to be read from HistoryDO. */
+  archivedRun?: string
   completedByTaskRun?: { friendlyId: string; batch?: { friendlyId: string } }
   completedByBatch?: { friendlyId: string }
 }
@@ -259,16 +266,20 @@ export interface RunExecutor {
   /** Which of these leases are alive here; the batched lease check. */
   alive(leases: number[]): Promise<number[]>
   telemetry(lease: number): Promise<SpanRecord[]>
+  /** The lease was taken away: ends its session if there still is one. */
+  release(lease: number, runId: string): Promise<{ ok: boolean }>
 }
 
-/** How an attempt ended, from RunDO to EnvironmentDO.finish. `lost` = by the platform, not by the task. */
+/**
+ * How an attempt ended, from RunDO to EnvironmentDO.finish. `lost` = by the platform, not by the task; `alone` = other runs
+ * shared the isolate when it was killed, so nobody knows whose fault it was: each starts again by itself.
+ */
 export interface FinishInput {
   runId: string
   attempt: number
   lease: number
   completion?: Completion
-  lost?: { reason: string }
-  /** Killed by the task (CPU, memory, maxDuration): follows engine-behaviour.md §9 at once. */
+  lost?: { reason: string; alone?: boolean }
   spans: SpanRecord[]
 }
 

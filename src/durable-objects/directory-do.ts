@@ -88,14 +88,18 @@ export class DirectoryDO extends DurableObject<Env> implements DirectoryObject {
   }
 
   async noteTimers(environment: string): Promise<void> {
-    this.sql.exec('INSERT OR IGNORE INTO timers VALUES (?, ?)', environment, Date.now())
+    this.sql.exec('INSERT OR REPLACE INTO timers VALUES (?, ?)', environment, Date.now())
   }
 
-  async environmentsWithTimers(): Promise<string[]> {
+  async environmentsWithTimers(): Promise<{ environment: string; notedAt: number }[]> {
     return this.sql
-      .exec<Row>('SELECT environment FROM timers')
+      .exec<Row>('SELECT environment, noted_at FROM timers')
       .toArray()
-      .map((row) => row.environment as string)
+      .map((row) => ({ environment: row.environment as string, notedAt: row.noted_at as number }))
+  }
+
+  async forgetTimers(environment: string, notedAt: number): Promise<void> {
+    this.sql.exec('DELETE FROM timers WHERE environment = ? AND noted_at = ?', environment, notedAt)
   }
 
   private insertProject(ref: string, userId: string, name: string): ProjectSummary {

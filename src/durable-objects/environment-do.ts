@@ -11,7 +11,6 @@ import {
   type BatchRecord,
   type DirectoryObject,
   type EnvironmentObject,
-  type MetadataOperation,
   objectNames,
   type QueueRecord,
   type WaitpointRecord,
@@ -30,29 +29,21 @@ import type {
   TriggerResult,
   WorkerVersion,
 } from '../contracts/rpc.ts'
-import { applyMetadataOperations } from '../core/metadata/operations.ts'
 import type { Due } from '../core/run/due-list.ts'
 import { isFinal, move } from '../core/run/statuses.ts'
-import { putSetting, walkDocuments } from '../storage/document-table.ts'
+import { putSetting } from '../storage/document-table.ts'
 import { migrateEnvironment } from '../storage/migrations.ts'
-import { deleteKey, findKey, readPackets, writeMetadata } from '../storage/run-table.ts'
+import { deleteKey, findKey, readPackets } from '../storage/run-table.ts'
+import { Archive } from './environment/archive.ts'
+import { finish, intoQueue, lost, startAttempt } from './environment/attempts.ts'
 import { abortUnsealed, addBatchItems, createBatch } from './environment/batches.ts'
+import { cancel, expire, finalise } from './environment/endings.ts'
 import { Executors } from './environment/executors.ts'
-import { detail, listRuns, queueNamed, queues } from './environment/reads.ts'
-import {
-  cancel,
-  expire,
-  finalise,
-  finish,
-  intoQueue,
-  lost,
-  pump,
-  startAttempt,
-  type Turn,
-  trigger,
-  updateMetadataOf,
-} from './environment/runs.ts'
-import { EnvironmentState, leaseCheckMs, refusal, value } from './environment/state.ts'
+import { GroupCommit } from './environment/group-commit.ts'
+import { type MetadataUpdate, updateMetadata } from './environment/metadata.ts'
+import { detail, listRuns, listTokens, queueNamed, queues } from './environment/reads.ts'
+import { type Effect, EnvironmentState, leaseCheckMs, refusal, type Turn, value } from './environment/state.ts'
+import { trigger } from './environment/trigger.ts'
 import {
   checkWaits,
   completeToken,
@@ -63,23 +54,14 @@ import {
   waitForToken,
 } from './environment/waits.ts'
 
-const groupSize = 200
-const waitingLimit = 2_000
 const duePerAlarm = 500
 const defaultConcurrency = 100
-const metadataBytes = 262_144
-
-interface Call {
-  decide: (turn: Turn) => RpcResult<unknown>
-  resolve: (result: RpcResult<never>) => void
-  reject: (error: unknown) => void
-}
 
 export class EnvironmentDO extends DurableObject<Env> implements EnvironmentObject {
   private readonly state: EnvironmentState
   private readonly executors: Executors
-  private calls: Call[] = []
-  private flushing = false
+  private readonly group: GroupCommit
+  private readonly archive: Archive
   private alarmAt = Number.POSITIVE_INFINITY
   private noted = false
   private leasesCheckedAt = 0
@@ -89,6 +71,8 @@ export class EnvironmentDO extends DurableObject<Env> implements EnvironmentObje
     migrateEnvironment(ctx.storage)
     this.state = new EnvironmentState(ctx.storage.sql, Number(env.ENVIRONMENT_CONCURRENCY) || defaultConcurrency)
     this.executors = new Executors(env, (runId, lease, reason) => void this.loseLease(runId, lease, reason).catch(() => {}))
+    this.group = new GroupCommit(ctx.storage, this.state, this.executors, (effects) => this.committed(effects))
+    this.archive = new Archive(env, this.state, this.group)
     this.state.load(Date.now())
     void ctx.blockConcurrencyWhile(async () => {
       this.alarmAt = (await ctx.storage.getAlarm()) ?? Number.POSITIVE_INFINITY
@@ -96,55 +80,8 @@ export class EnvironmentDO extends DurableObject<Env> implements EnvironmentObje
     })
   }
 
-  // -------------------------------------------------------------- group commit
-
   private decide<T>(decide: (turn: Turn) => RpcResult<T>): Promise<RpcResult<T>> {
-    if (this.calls.length >= waitingLimit) {
-      return Promise.resolve({
-        ok: false,
-        error: { code: 'OVERLOADED', message: 'The environment is busy; try again.', status: 503, retryable: true },
-      })
-    }
-    return new Promise((resolve, reject) => {
-      this.calls.push({ decide, resolve: resolve as Call['resolve'], reject })
-      if (this.flushing) return
-      this.flushing = true
-      setTimeout(() => this.flush(), 0)
-    })
-  }
-
-  private flush(): void {
-    this.flushing = false
-    const group = this.calls.splice(0, groupSize)
-    if (this.calls.length > 0) {
-      this.flushing = true
-      setTimeout(() => this.flush(), 0)
-    }
-    if (!this.commit(group)) for (const call of group) this.commit([call])
-  }
-
-  /** All of the group in one transaction. On a bug in one of them nothing is kept, and each is tried alone. */
-  private commit(group: Call[]): boolean {
-    const turn: Turn = { state: this.state, executors: this.executors, now: Date.now(), random: Math.random }
-    const results: RpcResult<unknown>[] = []
-    try {
-      this.ctx.storage.transactionSync(() => {
-        for (const call of group) results.push(call.decide(turn))
-        pump(turn)
-        this.state.write()
-      })
-    } catch (error) {
-      this.state.load(Date.now())
-      if (group.length > 1) return false
-      console.error('a decision failed', error instanceof Error ? error.stack : String(error))
-      group[0]?.reject(error)
-      return true
-    }
-    const effects = this.state.effects.splice(0)
-    for (const [index, call] of group.entries()) call.resolve(results[index] as RpcResult<never>)
-    for (const effect of effects) this.ctx.waitUntil(effect().catch((error) => console.error('effect failed', String(error))))
-    this.armAlarm()
-    return true
+    return this.group.decide(decide)
   }
 
   /** For callers with their own refusals: key epoch and lease are checked first. */
@@ -152,10 +89,17 @@ export class EnvironmentDO extends DurableObject<Env> implements EnvironmentObje
     return this.decide((turn) => this.state.admitCaller(caller) ?? decide(turn))
   }
 
+  private committed(effects: Effect[]): void {
+    for (const effect of effects) this.ctx.waitUntil(effect().catch((error) => console.error('effect failed', String(error))))
+    this.armAlarm()
+  }
+
+  // -------------------------------------------------------------- time
+
   private armAlarm(): void {
     const due = Math.min(
       this.state.due.earliest() ?? Number.POSITIVE_INFINITY,
-      this.state.slots.size > 0 ? Date.now() + leaseCheckMs : Number.POSITIVE_INFINITY,
+      this.state.slots.size > 0 || this.state.quarantine.size > 0 ? Date.now() + leaseCheckMs : Number.POSITIVE_INFINITY,
     )
     if (due === Number.POSITIVE_INFINITY || due >= this.alarmAt) return
     // A re-arm for the millisecond of the last alarm is lost.
@@ -164,13 +108,17 @@ export class EnvironmentDO extends DurableObject<Env> implements EnvironmentObje
     this.noteTimers()
   }
 
-  /** A coarse hint for the minute cron, once per life of this object. */
+  /** A coarse hint for the minute cron, until a wake finds nothing to wait for. */
   private noteTimers(): void {
     const { identity } = this.state
     if (this.noted || !identity) return
     this.noted = true
     const directory = this.env.DIRECTORY.get(this.env.DIRECTORY.idFromName(objectNames.directory)) as unknown as DirectoryObject
-    this.ctx.waitUntil(directory.noteTimers(objectNames.environment(identity.locator)).catch(() => {}))
+    this.ctx.waitUntil(
+      directory.noteTimers(objectNames.environment(identity.locator)).catch(() => {
+        this.noted = false
+      }),
+    )
   }
 
   override async alarm(): Promise<void> {
@@ -178,11 +126,15 @@ export class EnvironmentDO extends DurableObject<Env> implements EnvironmentObje
     await this.work()
   }
 
-  async wake(): Promise<void> {
+  /** Trusts no alarm to be still there. */
+  async wake(): Promise<boolean> {
+    this.alarmAt = (await this.ctx.storage.getAlarm()) ?? Number.POSITIVE_INFINITY
     await this.work()
+    this.noted = this.alarmAt !== Number.POSITIVE_INFINITY
+    return this.noted
   }
 
-  /** Never throws: a failing item is put off for a minute, and the next alarm is always set. */
+  /** Never throws: a failing item is put off, longer each time, and the next alarm is always set. */
   private async work(): Promise<void> {
     const now = Date.now()
     const items: Due[] = []
@@ -197,11 +149,10 @@ export class EnvironmentDO extends DurableObject<Env> implements EnvironmentObje
     } catch {
       // The group was rolled back and memory reloaded; each item on its own finds the one that fails.
       for (const due of items) {
-        await this.decide((turn) => value(this.handleDue(turn, due))).catch(() =>
-          this.state.due.add({ ...due, at: Date.now() + 60_000 }),
-        )
+        await this.decide((turn) => value(this.handleDue(turn, due))).catch(() => this.state.putOff(due, Date.now()))
       }
     }
+    if (items.some((due) => due.kind === 'archive')) await this.runArchive(now)
     if (now - this.leasesCheckedAt >= leaseCheckMs - 1_000) {
       this.leasesCheckedAt = now
       await this.checkLeases().catch((error) => console.error('lease check failed', String(error)))
@@ -216,8 +167,10 @@ export class EnvironmentDO extends DurableObject<Env> implements EnvironmentObje
     else if (!run) return
     else if (due.kind === 'ttl') expire(turn, run)
     else if (due.kind === 'datetime') checkWaits(turn, run)
-    else if (due.kind === 'cancel' && isFinal(run.status)) finalise(turn, run)
-    else if (due.kind === 'start' && run.engine.dueAt !== undefined && run.engine.dueAt <= turn.now) this.startDue(turn, run)
+    else if (due.kind === 'cancel' && isFinal(run.status)) {
+      if (run.engine.lease > 0) turn.executors.release(turn, run)
+      finalise(turn, run)
+    } else if (due.kind === 'start' && run.engine.dueAt !== undefined && run.engine.dueAt <= turn.now) this.startDue(turn, run)
   }
 
   private startDue(turn: Turn, run: Parameters<typeof intoQueue>[1]): void {
@@ -231,35 +184,26 @@ export class EnvironmentDO extends DurableObject<Env> implements EnvironmentObje
     turn.state.changed(run, turn.now)
   }
 
-  /** Asks the executors, one call each, which leases they still serve. What nobody serves is lost. */
-  private async checkLeases(): Promise<void> {
-    const locator = this.state.identity?.locator
-    if (!locator) return
-    const bySlot = new Map<number, { runId: string; lease: number }[]>()
-    for (const run of this.state.live.values()) {
-      if (run.engine.lease === 0) continue
-      const list = bySlot.get(run.engine.slot) ?? []
-      list.push({ runId: run.id, lease: run.engine.lease })
-      bySlot.set(run.engine.slot, list)
+  private async runArchive(now: number): Promise<void> {
+    try {
+      this.state.planArchive(await this.archive.pass(now), true)
+    } catch (error) {
+      console.error('hand-over to history failed', String(error))
+      this.state.planArchive(now + 60_000, true)
     }
-    await Promise.all(
-      [...bySlot].map(async ([slot, held]) => {
-        const alive = await this.executors
-          .at(locator, slot)
-          .alive(held.map((entry) => entry.lease))
-          .catch(() => undefined)
-        // No answer is no proof: the next pass asks again.
-        if (!alive) return
-        for (const { runId, lease } of held)
-          if (!alive.includes(lease)) await this.loseLease(runId, lease, 'its executor no longer exists')
-      }),
-    )
+  }
+
+  private async checkLeases(): Promise<void> {
+    await this.executors.confirm(this.state)
+    for (const { runId, lease } of await this.executors.findLost(this.state))
+      await this.loseLease(runId, lease, 'its executor no longer exists')
   }
 
   private async loseLease(runId: string, lease: number, reason: string): Promise<void> {
     await this.decide<boolean>((turn) => {
       const run = turn.state.live.get(runId)
       if (!run || run.engine.lease !== lease) return value(false)
+      turn.executors.release(turn, run)
       if (isFinal(run.status)) finalise(turn, run)
       else lost(turn, run, reason)
       return value(true)
@@ -270,11 +214,6 @@ export class EnvironmentDO extends DurableObject<Env> implements EnvironmentObje
 
   trigger(caller: Caller, input: TriggerInput): Promise<RpcResult<TriggerResult>> {
     return this.as(caller, (turn) => trigger(turn, input))
-  }
-
-  async triggerMany(caller: Caller, inputs: TriggerInput[]): Promise<RpcResult<TriggerResult>[]> {
-    const results = await this.as(caller, (turn) => value(inputs.map((input) => trigger(turn, input))))
-    return results.ok ? results.value : inputs.map(() => results)
   }
 
   createBatch(
@@ -348,43 +287,8 @@ export class EnvironmentDO extends DurableObject<Env> implements EnvironmentObje
     })
   }
 
-  async getMetadata(caller: Caller, runId: string): Promise<RpcResult<Record<string, unknown>>> {
-    const refused = this.refuse(caller)
-    if (refused) return refused
-    if (!this.state.find(runId)) return notFound()
-    return value(parse(readPackets(this.state.sql, runId).metadata))
-  }
-
-  updateMetadata(
-    caller: Caller,
-    runId: string,
-    update: {
-      metadata?: Record<string, unknown>
-      operations?: MetadataOperation[]
-      parentOperations?: MetadataOperation[]
-      rootOperations?: MetadataOperation[]
-    },
-  ): Promise<RpcResult<Record<string, unknown>>> {
-    return this.as(caller, (turn) => {
-      const run = turn.state.find(runId)
-      if (!run) return notFound()
-      if (run.completedAt !== undefined && turn.now - run.completedAt > 3_600_000) {
-        return refusal('UNPROCESSABLE', 'Cannot update metadata for a completed run', 422)
-      }
-      turn.state.flushRun(runId)
-      let own = parse(readPackets(turn.state.sql, runId).metadata)
-      if (update.operations) own = applyMetadataOperations(own, update.operations).metadata
-      else if (update.metadata) own = update.metadata
-      const data = JSON.stringify(own)
-      if (data.length > metadataBytes) return refusal('TOO_LARGE', `Metadata exceeds maximum size of ${metadataBytes} bytes`, 413)
-      writeMetadata(turn.state.sql, runId, { data, dataType: 'application/json' })
-      turn.state.changed(run, turn.now)
-      const parent = run.parentRunId ? turn.state.find(run.parentRunId) : undefined
-      updateMetadataOf(turn, parent ?? run, update.parentOperations)
-      const root = run.rootRunId ? turn.state.find(run.rootRunId) : undefined
-      updateMetadataOf(turn, root ?? run, update.rootOperations)
-      return value(parse(readPackets(turn.state.sql, runId).metadata))
-    })
+  updateMetadata(caller: Caller, runId: string, update: MetadataUpdate): Promise<RpcResult<Record<string, unknown>>> {
+    return this.as(caller, (turn) => updateMetadata(turn, runId, update))
   }
 
   async getTrace(caller: Caller, runId: string): Promise<RpcResult<{ run: RunDetail; spans: SpanRecord[] }>> {
@@ -441,39 +345,7 @@ export class EnvironmentDO extends DurableObject<Env> implements EnvironmentObje
     caller: Caller,
     input: Parameters<EnvironmentObject['listTokens']>[1],
   ): ReturnType<EnvironmentObject['listTokens']> {
-    const refused = this.refuse(caller)
-    if (refused) return refused
-    const backwards = input.before !== undefined && input.after === undefined
-    const found: WaitpointRecord[] = []
-    let more = false
-    for (const token of walkDocuments<WaitpointRecord>(
-      this.state.sql,
-      'waitpoints',
-      input.after ?? input.before,
-      !backwards,
-      2_000,
-    )) {
-      if (token.type !== 'MANUAL') continue
-      if (input.statuses && !input.statuses.includes(token.status)) continue
-      if (input.tags && !input.tags.some((tag) => token.tags.includes(tag))) continue
-      if (input.idempotencyKey && token.idempotencyKey !== input.idempotencyKey) continue
-      if (input.from !== undefined && token.createdAt < input.from) continue
-      if (input.to !== undefined && token.createdAt > input.to) continue
-      if (found.length === input.size) {
-        more = true
-        break
-      }
-      found.push(token)
-    }
-    if (backwards) found.reverse()
-    const [first, last] = [found[0]?.id, found.at(-1)?.id]
-    const hasNext = backwards ? last !== undefined : more
-    const hasPrevious = backwards ? more : input.after !== undefined
-    return value({
-      tokens: found,
-      ...(hasNext && last ? { next: last } : {}),
-      ...(hasPrevious && first ? { previous: first } : {}),
-    })
+    return this.refuse(caller) ?? value(listTokens(this.state, input))
   }
 
   completeToken(caller: Caller, id: string, output: Packet | undefined, isError = false): Promise<RpcResult<{ success: true }>> {
@@ -563,8 +435,4 @@ export class EnvironmentDO extends DurableObject<Env> implements EnvironmentObje
 
 function notFound(): RpcResult<never> {
   return refusal('NOT_FOUND', 'Not found', 404)
-}
-
-function parse(packet: Packet | undefined): Record<string, unknown> {
-  return packet?.data ? JSON.parse(packet.data) : {}
 }

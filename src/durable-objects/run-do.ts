@@ -19,6 +19,8 @@ const heartbeatEveryMs = 8_000
 const accessCacheMs = 30_000
 /** A run's telemetry is cut here; the rest is counted, not kept. */
 const maxSpans = 20_000
+/** Some ten minutes. */
+const reportAttempts = 120
 /** How long the isolate may outlive its own maxDuration before RunDO ends the run itself. */
 const maxDurationGraceMs = 3_000
 
@@ -31,7 +33,8 @@ interface Session {
   closed: boolean
   /** The run waited on a waitpoint: elapsed time no longer says how long it worked. */
   waited: boolean
-
+  /** Another run was in the isolate at some time: when the isolate is killed, this one may be innocent. */
+  shared: boolean
   recovery: number
   /** The SDK's key of one logical call → ours, which is the same when the attempt starts again from the top. */
   operations: Map<string, string>
@@ -46,6 +49,8 @@ export class RunDO extends DurableObject<Env> implements RunExecutor {
   private metas = new Map<string, Promise<BundleMeta>>()
   private access?: { at: number; value: Promise<EnvironmentAccess | null>; projectId: string }
   private heartbeatArmed = false
+  /** Grows with each isolate that was killed or does not match this platform: its id is never used again (design D4). */
+  private retired = 0
 
   async start(input: StartInput): Promise<{ ok: boolean; reason?: string }> {
     if (this.sessions.has(input.lease)) return { ok: true }
@@ -59,11 +64,13 @@ export class RunDO extends DurableObject<Env> implements RunExecutor {
       pendingResume: [],
       closed: false,
       waited: false,
-      recovery: 0,
+      shared: this.sessions.size > 0,
+      recovery: this.retired,
       operations: new Map(),
       counts: new Map(),
       secrets: [],
     }
+    if (session.shared) for (const other of this.sessions.values()) other.shared = true
     this.sessions.set(input.lease, session)
     this.ctx.waitUntil(this.execute(session))
     setTimeout(() => this.armHeartbeat(), heartbeatAfterMs)
@@ -97,6 +104,17 @@ export class RunDO extends DurableObject<Env> implements RunExecutor {
     return this.sessions.get(lease)?.spans ?? []
   }
 
+  async release(lease: number, runId: string): Promise<{ ok: boolean }> {
+    // A start of this lease that is still on its way finds the door closed.
+    this.highestLease.set(runId, Math.max(lease, this.highestLease.get(runId) ?? 0))
+    const session = this.sessions.get(lease)
+    if (session) {
+      await session.control?.cancel('This run was given to another start.').catch(() => {})
+      this.close(lease)
+    }
+    return { ok: true }
+  }
+
   override async alarm(): Promise<void> {
     this.heartbeatArmed = false
     this.armHeartbeat()
@@ -114,7 +132,7 @@ export class RunDO extends DurableObject<Env> implements RunExecutor {
     try {
       finish = await this.attempt(session)
     } catch (error) {
-      finish = classifyIsolateFailure(start.runId, error)
+      finish = this.failed(session, error)
     }
     if (session.closed) return
     if (finish.completion?.error) {
@@ -133,6 +151,13 @@ export class RunDO extends DurableObject<Env> implements RunExecutor {
     this.close(start.lease)
   }
 
+  private failed(session: Session, error: unknown): Pick<FinishInput, 'completion' | 'lost'> {
+    const failure = classifyIsolateFailure(session.start.runId, error)
+    if (!failure.killed) return failure
+    this.retired = Math.max(this.retired, session.recovery + 1)
+    return session.shared ? { lost: { reason: `its isolate was killed: ${String(error)}`, alone: true } } : failure
+  }
+
   private async attempt(session: Session): Promise<Pick<FinishInput, 'completion' | 'lost'>> {
     const { start } = session
     const [meta, access] = await Promise.all([this.bundleMeta(start.bundle.hash), this.environmentAccess(start)])
@@ -144,6 +169,7 @@ export class RunDO extends DurableObject<Env> implements RunExecutor {
       taskFile: taskFileOf(start),
     }
     const exports = this.ctx.exports as unknown as LoopbackExports
+    let renewed = false
     for (;;) {
       const isolate = openIsolate(this.env, exports, {
         environmentId: start.environment.id,
@@ -162,8 +188,10 @@ export class RunDO extends DurableObject<Env> implements RunExecutor {
         return { completion: result.completion }
       } catch (error) {
         // The cached isolate outlived a platform deploy: same run again in a fresh one, once. Nothing of the task ran.
-        if (session.recovery === 0 && /unsupported version/i.test(String(error))) {
+        if (!renewed && /unsupported version/i.test(String(error))) {
+          renewed = true
           session.recovery += 1
+          this.retired = Math.max(this.retired, session.recovery)
           continue
         }
         throw error
@@ -218,15 +246,16 @@ export class RunDO extends DurableObject<Env> implements RunExecutor {
     }
   }
 
+  /** Until it is taken: the heartbeat keeps this object alive meanwhile, and a lost report would run the task again. */
   private async report(session: Session, input: FinishInput): Promise<void> {
-    for (let attempt = 0; attempt < 8; attempt++) {
+    for (let attempt = 0; attempt < reportAttempts && !session.closed; attempt++) {
       try {
         const result = await this.environment(session.start).finish(input)
-        if (result.ok || result.error.code === 'STALE_LEASE' || !result.error.retryable) return
+        if (result.ok || !result.error.retryable) return
       } catch (error) {
-        if (attempt === 7) console.error('finish was not accepted', input.runId, String(error))
+        if (attempt % 10 === 9) console.error('finish was not accepted yet', input.runId, String(error))
       }
-      await scheduler.wait(Math.min(5_000, 50 * 2 ** attempt))
+      await scheduler.wait(Math.min(5_000, 50 * 2 ** attempt) * (0.75 + Math.random() / 2))
     }
   }
 

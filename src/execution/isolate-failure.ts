@@ -6,14 +6,20 @@ import type { Completion, FinishInput } from '../contracts/rpc.ts'
 
 type InternalCode = 'TASK_PROCESS_MAYBE_OOM_KILLED' | 'MAX_DURATION_EXCEEDED' | 'TASK_RUN_CRASHED' | 'COULD_NOT_IMPORT_TASK'
 
-export function classifyIsolateFailure(runId: string, error: unknown): Pick<FinishInput, 'completion' | 'lost'> {
+export interface IsolateFailure extends Pick<FinishInput, 'completion' | 'lost'> {
+  /** The isolate is gone, and with it every other run that was in it. */
+  killed?: true
+}
+
+export function classifyIsolateFailure(runId: string, error: unknown): IsolateFailure {
   const message = error instanceof Error ? error.message : String(error)
   if (message.includes('MAX_DURATION_EXCEEDED'))
     return { completion: internal(runId, 'MAX_DURATION_EXCEEDED', 'The run exceeded its maxDuration.') }
   if (/memory limit|exceeded its memory|out of memory/i.test(message))
-    return { completion: internal(runId, 'TASK_PROCESS_MAYBE_OOM_KILLED', message) }
+    return { completion: internal(runId, 'TASK_PROCESS_MAYBE_OOM_KILLED', message), killed: true }
   if (/CPU time limit|exceeded CPU/i.test(message)) {
-    return { completion: internal(runId, 'TASK_RUN_CRASHED', `The task used more CPU time than an isolate allows. ${message}`) }
+    const told = `The task used more CPU time than an isolate allows. ${message}`
+    return { completion: internal(runId, 'TASK_RUN_CRASHED', told), killed: true }
   }
   if (/is missing from the bucket|Failed to start Worker|SyntaxError|does not provide an export/i.test(message)) {
     return { completion: internal(runId, 'COULD_NOT_IMPORT_TASK', message) }

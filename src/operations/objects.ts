@@ -1,15 +1,18 @@
 /** Stubs of the objects and the rule for repeating a call (design §3.2.5). A stub is never kept across a failure. */
 import type { Env } from '../contracts/bindings.ts'
 import { OperationError, RpcRefusal } from '../contracts/errors.ts'
+import { partitionOf } from '../contracts/ids.ts'
 import {
   type DirectoryObject,
   type EnvironmentObject,
+  type HistoryObject,
   objectNames,
   type ProjectObject,
   type SchedulerObject,
   type TaskObject,
 } from '../contracts/objects.ts'
 import type { RpcResult } from '../contracts/rpc.ts'
+import { historyDay } from '../core/run/retention.ts'
 
 /** A method that answers RpcResult through a stub loses the generic; this is the shape callers rely on. */
 type Call<O, T> = (object: O) => Promise<T>
@@ -30,6 +33,12 @@ export function callScheduler<T>(env: Env, locator: string, call: Call<Scheduler
   return repeated(() =>
     call(env.SCHEDULER.get(env.SCHEDULER.idFromName(objectNames.scheduler(locator))) as unknown as SchedulerObject),
   )
+}
+
+/** Any run of the day names its object. */
+export function callHistory<T>(env: Env, locator: string, runId: string, call: Call<HistoryObject, T>): Promise<T> {
+  const name = objectNames.history(locator, partitionOf(runId) ?? '0', historyDay(runId))
+  return repeated(() => call(env.HISTORY.get(env.HISTORY.idFromName(name)) as unknown as HistoryObject))
 }
 
 /** Unwraps the result: a refusal is thrown as RpcRefusal. */

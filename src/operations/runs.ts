@@ -11,6 +11,7 @@ import type {
   Caller,
   ListRunsInput,
   ListRunsResult,
+  Packet,
   RpcResult,
   RunDetail,
   SpanRecord,
@@ -18,23 +19,40 @@ import type {
   TriggerResult,
 } from '../contracts/rpc.ts'
 import type { replayBodySchema } from '../contracts/trigger.schema.ts'
-import { callEnvironment } from './objects.ts'
+import { historyDay } from '../core/run/retention.ts'
+import { callEnvironment, callHistory } from './objects.ts'
 import { byteLength } from './packets.ts'
 import { type TriggerContext, tagsOf, triggerInput } from './trigger.ts'
 
-export function getRun(
+export async function getRun(
   env: Env,
   caller: Caller,
   id: string,
   missing = 'Run not found',
   extras: RefusalExtras = {},
 ): Promise<RunDetail> {
-  return onRun(env, caller, id, missing, (environment) => environment.getRun(caller, id), extras)
+  const run = await onRun(env, caller, id, missing, (environment) => environment.getRun(caller, id), extras)
+  if (!run.archived) return run
+  const { spans: _spans, ...packets } = (await callHistory(env, caller.environment.locator, id, (history) =>
+    history.get(id),
+  )) ?? {
+    spans: [],
+  }
+  return { ...run, ...packets }
 }
 
 /** Newest first; every partition's list is one object today. */
-export function listRuns(env: Env, caller: Caller, input: ListRunsInput): Promise<ListRunsResult> {
-  return callEnvironment(env, caller.environment.locator, '0', (environment) => environment.listRuns(caller, input))
+export async function listRuns(env: Env, caller: Caller, input: ListRunsInput): Promise<ListRunsResult> {
+  const { locator } = caller.environment
+  const list = await callEnvironment(env, locator, '0', (environment) => environment.listRuns(caller, input))
+  const byDay = new Map<string, string[]>()
+  for (const { id, archived } of list.runs) if (archived) byDay.set(historyDay(id), [...(byDay.get(historyDay(id)) ?? []), id])
+  if (byDay.size === 0) return list
+  const found = await Promise.all(
+    [...byDay.values()].map((ids) => callHistory(env, locator, ids[0] as string, (history) => history.getMetadata(ids))),
+  )
+  const metadata: Record<string, Packet> = Object.assign({}, ...found)
+  return { ...list, runs: list.runs.map((run) => (metadata[run.id] ? { ...run, metadata: metadata[run.id] as Packet } : run)) }
 }
 
 export function cancelRun(env: Env, caller: Caller, id: string): Promise<{ id: string; alreadyFinished: boolean }> {
@@ -52,8 +70,9 @@ export async function addTags(env: Env, caller: Caller, id: string, tags: string
   return onRun(env, caller, id, 'Run not found', (environment) => environment.addTags(caller, id, list))
 }
 
-export function getMetadata(env: Env, caller: Caller, id: string): Promise<Record<string, unknown>> {
-  return onRun(env, caller, id, 'Run not found', (environment) => environment.getMetadata(caller, id))
+export async function getMetadata(env: Env, caller: Caller, id: string): Promise<Record<string, unknown>> {
+  const { metadata } = await getRun(env, caller, id)
+  return metadata?.data ? JSON.parse(metadata.data) : {}
 }
 
 export interface MetadataUpdate {
@@ -78,8 +97,11 @@ export async function updateMetadata(
   )
 }
 
-export function getTrace(env: Env, caller: Caller, id: string): Promise<{ run: RunDetail; spans: SpanRecord[] }> {
-  return onRun(env, caller, id, 'Trace not found', (environment) => environment.getTrace(caller, id))
+export async function getTrace(env: Env, caller: Caller, id: string): Promise<{ run: RunDetail; spans: SpanRecord[] }> {
+  const trace = await onRun(env, caller, id, 'Trace not found', (environment) => environment.getTrace(caller, id))
+  if (!trace.run.archived) return trace
+  const stored = await callHistory(env, caller.environment.locator, id, (history) => history.get(id))
+  return stored ? { ...trace, spans: stored.spans } : trace
 }
 
 /** Copies what upstream copies: not the idempotency key, delay or TTL. */

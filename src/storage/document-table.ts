@@ -1,5 +1,5 @@
-/** Small JSON documents by id: waitpoints, batches and settings of an environment. */
-type Table = 'waitpoints' | 'batches'
+/** Small JSON documents by id: waitpoints and settings of an environment. */
+type Table = 'waitpoints'
 
 export function putDocument(sql: SqlStorage, table: Table, id: string, value: unknown): void {
   sql.exec(`INSERT OR REPLACE INTO ${table} (id, data) VALUES (?, ?)`, id, JSON.stringify(value))
@@ -39,4 +39,13 @@ export function findWaitpointKey(sql: SqlStorage, key: string): { waitpointId: s
 }
 export function putWaitpointKey(sql: SqlStorage, key: string, waitpointId: string, expiresAt: number | undefined): void {
   sql.exec('INSERT OR REPLACE INTO waitpoint_keys VALUES (?, ?, ?)', key, waitpointId, expiresAt ?? null)
+}
+/** Completed ones from before the id, with the keys that name them. */
+export function deleteOldWaitpoints(sql: SqlStorage, before: string, limit: number): void {
+  const query = `SELECT id FROM waitpoints WHERE id < ? AND json_extract(data, '$.status') <> 'WAITING' ORDER BY id LIMIT ?`
+  const old = [...sql.exec<{ id: string }>(query, before, limit)].map((row) => row.id)
+  for (const id of old) {
+    sql.exec('DELETE FROM waitpoints WHERE id = ?', id)
+    sql.exec('DELETE FROM waitpoint_keys WHERE waitpoint_id = ?', id)
+  }
 }

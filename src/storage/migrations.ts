@@ -13,6 +13,12 @@ const environmentMigrations: string[][] = [
     `CREATE TABLE batches (id TEXT PRIMARY KEY, data TEXT NOT NULL) WITHOUT ROWID`,
     `CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID`,
   ],
+  [
+    `ALTER TABLE batches ADD COLUMN open INTEGER`,
+    `UPDATE batches SET open = 1 WHERE json_extract(data, '$.status') NOT IN ('COMPLETED', 'ABORTED')`,
+    `CREATE INDEX batches_open ON batches (id) WHERE open = 1`,
+    `CREATE INDEX waitpoint_keys_by_waitpoint ON waitpoint_keys (waitpoint_id)`,
+  ],
 ]
 
 export function migrateEnvironment(storage: DurableObjectStorage): void {

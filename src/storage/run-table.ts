@@ -40,6 +40,8 @@ export interface StoredPackets {
   output?: Packet
   error?: TaskRunError
   spans: SpanRecord[]
+  /** There is no row: the run was handed over to HistoryDO. */
+  archived?: boolean
 }
 
 interface PacketRow extends Record<string, SqlStorageValue> {
@@ -135,7 +137,7 @@ export function* walkRuns(
 
 export function readPackets(sql: SqlStorage, runId: string): StoredPackets {
   const row = [...sql.exec<PacketRow>('SELECT payload, metadata, output, error, spans FROM packets WHERE run_id = ?', runId)][0]
-  if (!row) return { spans: [] }
+  if (!row) return { spans: [], archived: true }
   return {
     ...(row.payload ? { payload: JSON.parse(row.payload) } : {}),
     ...(row.metadata ? { metadata: JSON.parse(row.metadata) } : {}),
@@ -148,6 +150,10 @@ export function readPackets(sql: SqlStorage, runId: string): StoredPackets {
 export function readMetadata(sql: SqlStorage, runId: string): Packet | undefined {
   const row = [...sql.exec<{ metadata: string | null }>('SELECT metadata FROM packets WHERE run_id = ?', runId)][0]
   return row?.metadata ? JSON.parse(row.metadata) : undefined
+}
+
+export function hasPackets(sql: SqlStorage, runId: string): boolean {
+  return [...sql.exec('SELECT 1 FROM packets WHERE run_id = ?', runId)].length > 0
 }
 
 export function writeMetadata(sql: SqlStorage, runId: string, metadata: Packet): void {
@@ -179,4 +185,34 @@ export function putKey(sql: SqlStorage, task: string, key: string, runId: string
 }
 export function deleteKey(sql: SqlStorage, task: string, key: string): number {
   return sql.exec('DELETE FROM idempotency_keys WHERE task = ? AND key = ?', task, key).rowsWritten
+}
+
+/** Runs that still have their packets here, oldest first. */
+export function* walkPackets(sql: SqlStorage, after: string, limit: number): Generator<string> {
+  for (const row of sql.exec<{ run_id: string }>(
+    'SELECT run_id FROM packets WHERE run_id > ? ORDER BY run_id LIMIT ?',
+    after,
+    limit,
+  ))
+    yield row.run_id
+}
+export function deletePackets(sql: SqlStorage, runId: string): void {
+  sql.exec('DELETE FROM packets WHERE run_id = ?', runId)
+}
+/** The run and all that names it. */
+export function deleteRun(sql: SqlStorage, run: StoredRun): void {
+  sql.exec('DELETE FROM runs WHERE id = ?', run.id)
+  deletePackets(sql, run.id)
+  if (run.idempotencyKey)
+    sql.exec('DELETE FROM idempotency_keys WHERE task = ? AND key = ? AND run_id = ?', run.task, run.idempotencyKey, run.id)
+}
+
+/** Runs nobody needs: from before the id, not live, and not the child of a live run. */
+export function* walkOldRuns(sql: SqlStorage, before: string, limit: number): Generator<StoredRun> {
+  const query = `SELECT data FROM runs WHERE id < ? AND live IS NULL
+    AND (parent_id IS NULL OR parent_id NOT IN (SELECT id FROM runs WHERE live = 1)) ORDER BY id LIMIT ?`
+  for (const row of [...sql.exec<{ data: string }>(query, before, limit)]) yield JSON.parse(row.data)
+}
+export function oldestRun(sql: SqlStorage): string | undefined {
+  return [...sql.exec<{ id: string }>('SELECT id FROM runs ORDER BY id LIMIT 1')][0]?.id
 }

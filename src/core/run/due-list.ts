@@ -1,8 +1,10 @@
 /** What is due when, earliest first. Entries are hints: whoever pops one checks that it still holds. */
 export interface Due {
   at: number
-  kind: 'start' | 'ttl' | 'datetime' | 'token' | 'cancel' | 'seal' | 'leases'
+  kind: 'start' | 'ttl' | 'datetime' | 'token' | 'cancel' | 'seal' | 'leases' | 'archive'
   id: string
+  /** How often it failed; put off longer each time. */
+  failures?: number
 }
 
 export class DueList {

@@ -1,13 +1,11 @@
 /** Batches in two phases: created with a count, filled by index, sealed when every index is in. */
 import type { BatchCreateInput, BatchItem } from '../../contracts/objects.ts'
 import type { RpcResult } from '../../contracts/rpc.ts'
-import { isFinal } from '../../core/run/statuses.ts'
-import { end, type Turn, trigger } from './runs.ts'
-import { refusal, type StoredBatch, value } from './state.ts'
+import { end } from './endings.ts'
+import { refusal, type StoredBatch, sealMs, type Turn, value } from './state.ts'
+import { trigger } from './trigger.ts'
 import { blockOn, checkWaits } from './waits.ts'
 
-/** An unsealed batch is given up after this long, and its parent goes on (2.93). */
-const sealMs = 1_800_000
 const keyMs = 86_400_000
 
 export function createBatch(
@@ -39,7 +37,7 @@ export function createBatch(
     ...(input.parentRunId ? { parentRunId: input.parentRunId } : {}),
   }
   state.putBatch(batch)
-  state.rememberBatch(batch)
+  state.openBatch(batch)
   state.due.add({ at: now + sealMs, kind: 'seal', id: batch.id })
   if (input.resumeParentOnCompletion && input.parentRunId) blockOn(turn, input.parentRunId, { kind: 'batch', batchId: batch.id })
   return value({ id: batch.id, runCount: batch.runCount, isCached: false, ...keyOf(batch) })
@@ -127,17 +125,16 @@ function addItem(turn: Turn, batch: StoredBatch, item: BatchItem): string {
   return run.id
 }
 
-/** A run of the batch ended: perhaps the batch did, too. */
-export function batchRunFinished(turn: Turn, batchId: string): void {
+/** The last open run of the batch ended: the batch did, too, once it is sealed. */
+export function batchRunsFinished(turn: Turn, batchId: string): void {
   const batch = turn.state.batch(batchId)
-  if (!batch?.sealed || batch.status === 'COMPLETED') return
-  if (!complete(turn, batch)) return
+  if (!batch?.sealed || batch.status === 'COMPLETED' || !complete(turn, batch)) return
   turn.state.putBatch(batch)
   wakeWaiting(turn, batchId)
 }
 
 function complete(turn: Turn, batch: StoredBatch): boolean {
-  if (!batch.runs.every((id) => isFinal(turn.state.find(id)?.status ?? 'CANCELED'))) return false
+  if (turn.state.hasOpenRuns(batch.id)) return false
   batch.status = 'COMPLETED'
   batch.updatedAt = turn.now
   return true

@@ -1,10 +1,11 @@
 /** The way from a decision to the RunDO that carries it out. Calls go out after the commit that decided them. */
 import type { Env } from '../../contracts/bindings.ts'
 import { objectNames } from '../../contracts/objects.ts'
-import type { RunExecutor, WorkerVersion } from '../../contracts/rpc.ts'
+import type { CompletedWaitpoint, RunExecutor, WorkerVersion } from '../../contracts/rpc.ts'
 import type { StoredRun } from '../../storage/run-table.ts'
-import type { Turn } from './runs.ts'
-import { completedWaitpoints } from './waits.ts'
+import { historyOf } from './archive.ts'
+import type { EnvironmentState, Turn } from './state.ts'
+import { completedWaitpoints, outcome } from './waits.ts'
 
 /** A start without an acknowledgement is superseded after this long (design §3.1.1). */
 const startAckMs = 5_000
@@ -13,6 +14,8 @@ export class Executors {
   private readonly env: Env
   /** Reports a lease nobody serves any more. */
   private readonly onLost: (runId: string, lease: number, reason: string) => void
+  /** Leases whose start is under way: an executor that does not know them yet has not lost them. */
+  private readonly starting = new Set<number>()
 
   constructor(env: Env, onLost: (runId: string, lease: number, reason: string) => void) {
     this.env = env
@@ -46,6 +49,7 @@ export class Executors {
       ...(run.maxDuration === undefined ? {} : { maxDuration: run.maxDuration }),
       variables: state.variables,
     }
+    this.starting.add(lease)
     state.effects.push(async () => {
       const silence = setTimeout(() => this.onLost(run.id, lease, 'the start was not acknowledged'), startAckMs)
       try {
@@ -55,19 +59,22 @@ export class Executors {
         this.onLost(run.id, lease, `the executor could not be reached: ${String(error)}`)
       } finally {
         clearTimeout(silence)
+        this.starting.delete(lease)
       }
     })
   }
 
   resume(turn: Turn, run: StoredRun): void {
     const { state } = turn
-    const locator = state.identity?.locator ?? ''
+    const environment = state.identity
+    if (!environment) return
     const { lease, slot } = run.engine
     const waitpoints = completedWaitpoints(state, run, turn.now)
     run.engine.waits = []
     state.effects.push(async () => {
       try {
-        const answer = await this.at(locator, slot).resume(lease, waitpoints)
+        const complete = await Promise.all(waitpoints.map((waitpoint) => this.fromHistory(environment.locator, waitpoint)))
+        const answer = await this.at(environment.locator, slot).resume(lease, complete)
         if (!answer.ok) this.onLost(run.id, lease, 'the executor forgot the run while it waited')
       } catch (error) {
         this.onLost(run.id, lease, `the executor could not be reached: ${String(error)}`)
@@ -84,5 +91,61 @@ export class Executors {
         .catch(() => ({ ok: false }))
       if (!answer.ok) this.onLost(run.id, lease, 'cancelled')
     })
+  }
+
+  /** The lease was taken away without a word of its executor: nothing new starts there until it says that the session is over. */
+  release(turn: Turn, run: StoredRun): void {
+    const { quarantine } = turn.state
+    const { lease, slot } = run.engine
+    quarantine.set(slot, (quarantine.get(slot) ?? new Set()).add(lease))
+    this.releases.set(lease, { runId: run.id, slot })
+    turn.state.effects.push(() => this.confirm(turn.state))
+  }
+  private readonly releases = new Map<number, { runId: string; slot: number }>()
+
+  /** Asks again, from each lease check, until it is confirmed. */
+  async confirm(state: EnvironmentState): Promise<void> {
+    const locator = state.identity?.locator ?? ''
+    await Promise.all(
+      [...this.releases].map(async ([lease, { runId, slot }]) => {
+        const answer = await this.at(locator, slot)
+          .release(lease, runId)
+          .catch(() => ({ ok: false }))
+        if (!answer.ok) return
+        this.releases.delete(lease)
+        const held = state.quarantine.get(slot)
+        held?.delete(lease)
+        if (held?.size === 0) state.quarantine.delete(slot)
+      }),
+    )
+  }
+
+  /** Which of the held leases nobody serves. No answer is no proof: the next check asks again. */
+  async findLost(state: EnvironmentState): Promise<{ runId: string; lease: number }[]> {
+    const locator = state.identity?.locator ?? ''
+    const bySlot = new Map<number, { runId: string; lease: number }[]>()
+    for (const { id, engine } of state.live.values()) {
+      if (engine.lease === 0 || this.starting.has(engine.lease)) continue
+      const held = bySlot.get(engine.slot) ?? []
+      held.push({ runId: id, lease: engine.lease })
+      bySlot.set(engine.slot, held)
+    }
+    const lost = await Promise.all(
+      [...bySlot].map(async ([slot, held]) => {
+        const leases = held.map(({ lease }) => lease)
+        const alive = await this.at(locator, slot)
+          .alive(leases)
+          .catch(() => leases)
+        return held.filter(({ lease }) => !alive.includes(lease))
+      }),
+    )
+    return lost.flat()
+  }
+
+  private async fromHistory(locator: string, waitpoint: CompletedWaitpoint): Promise<CompletedWaitpoint> {
+    const { archivedRun: runId, ...known } = waitpoint
+    if (!runId) return known
+    const entry = await historyOf(this.env, locator, runId).get(runId)
+    return { ...known, ...outcome(entry ?? {}, known.outputIsError) }
   }
 }

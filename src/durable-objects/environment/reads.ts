@@ -1,9 +1,10 @@
 /** What callers read: runs, lists, queues. Nothing here writes. A list page reads at most 2,000 rows. */
-import type { QueueRecord } from '../../contracts/objects.ts'
+import type { EnvironmentObject, QueueRecord, WaitpointRecord } from '../../contracts/objects.ts'
 import type { ListRunsInput, ListRunsResult, RunDetail, RunRecord } from '../../contracts/rpc.ts'
-import { countQueue } from '../../core/queue/admission.ts'
-import { readChildren, readMetadata, readPackets, type StoredRun, walkRuns } from '../../storage/run-table.ts'
-import { queueId, reasonOf } from './runs.ts'
+import { countQueue, explainWaiting } from '../../core/queue/admission.ts'
+import { isFinal, isQueued } from '../../core/run/statuses.ts'
+import { walkDocuments } from '../../storage/document-table.ts'
+import { hasPackets, readChildren, readMetadata, readPackets, type StoredRun, walkRuns } from '../../storage/run-table.ts'
 import type { EnvironmentState } from './state.ts'
 
 const rowsPerPage = 2_000
@@ -16,7 +17,7 @@ export function record(state: EnvironmentState, run: StoredRun): RunRecord {
 }
 
 export function detail(state: EnvironmentState, run: StoredRun): RunDetail {
-  const { spans: _spans, ...packets } = readPackets(state.sql, run.id)
+  const { spans: _spans, ...packets } = { spans: [], ...(state.pendingPackets(run.id) ?? readPackets(state.sql, run.id)) }
   const parent = run.parentRunId ? state.find(run.parentRunId) : undefined
   const root = run.rootRunId ? state.find(run.rootRunId) : undefined
   const children = readChildren(state.sql, run.id).slice(0, childrenShown)
@@ -70,9 +71,10 @@ export function listRuns(state: EnvironmentState, input: ListRunsInput): ListRun
   return { runs, ...(next ? { next } : {}), ...(input.after && first ? { previous: first } : {}) }
 }
 
-function metadataOf(state: EnvironmentState, run: StoredRun): { metadata?: RunDetail['metadata'] } {
+function metadataOf(state: EnvironmentState, run: StoredRun): Pick<RunDetail, 'metadata' | 'archived'> {
   const metadata = readMetadata(state.sql, run.id)
-  return metadata ? { metadata } : {}
+  if (metadata) return { metadata }
+  return hasPackets(state.sql, run.id) ? {} : { archived: true }
 }
 
 function matches(run: StoredRun, input: ListRunsInput): boolean {
@@ -119,4 +121,65 @@ export function queueNamed(
     if (ref.by === 'id' ? found.id === ref.value : name === ref.value) return { name, record: found }
   }
   return undefined
+}
+
+export function reasonOf(state: EnvironmentState, run: StoredRun): string | undefined {
+  if (isFinal(run.status)) return undefined
+  if (run.engine.resuming) return `all waits are done; ${explainWaiting(state.admission, run.queue, run.concurrencyKey ?? '')}`
+  const [wait] = run.engine.waits
+  if (wait) {
+    if (wait.kind === 'run') return `waiting for child ${wait.runId}`
+    if (wait.kind === 'batch') return `waiting for batch ${wait.batchId}`
+    if (wait.kind === 'datetime') return `waiting until ${new Date(wait.until).toISOString()}`
+    return `waiting for token ${wait.waitpointId}`
+  }
+  if (run.status === 'DELAYED') return `delayed until ${new Date(run.delayUntil ?? 0).toISOString()}`
+  if (isQueued(run.status) && run.engine.dueAt === undefined)
+    return explainWaiting(state.admission, run.queue, run.concurrencyKey ?? '')
+  return run.waitingReason
+}
+
+export function queueId(name: string): string {
+  return `queue_${[...new TextEncoder().encode(name)].map((byte) => byte.toString(16).padStart(2, '0')).join('')}`
+}
+
+export function listTokens(
+  state: EnvironmentState,
+  input: Parameters<EnvironmentObject['listTokens']>[1],
+): { tokens: WaitpointRecord[]; next?: string; previous?: string } {
+  const backwards = input.before !== undefined && input.after === undefined
+  const found: WaitpointRecord[] = []
+  let more = false
+  for (const token of walkDocuments<WaitpointRecord>(
+    state.sql,
+    'waitpoints',
+    input.after ?? input.before,
+    !backwards,
+    rowsPerPage,
+  )) {
+    if (!matchesToken(token, input)) continue
+    if (found.length === input.size) {
+      more = true
+      break
+    }
+    found.push(token)
+  }
+  if (backwards) found.reverse()
+  const [first, last] = [found[0]?.id, found.at(-1)?.id]
+  const hasNext = backwards ? last !== undefined : more
+  const hasPrevious = backwards ? more : input.after !== undefined
+  return {
+    tokens: found,
+    ...(hasNext && last ? { next: last } : {}),
+    ...(hasPrevious && first ? { previous: first } : {}),
+  }
+}
+
+function matchesToken(token: WaitpointRecord, input: Parameters<EnvironmentObject['listTokens']>[1]): boolean {
+  if (token.type !== 'MANUAL') return false
+  if (input.statuses && !input.statuses.includes(token.status)) return false
+  if (input.tags && !input.tags.some((tag) => token.tags.includes(tag))) return false
+  if (input.idempotencyKey && token.idempotencyKey !== input.idempotencyKey) return false
+  if (input.from !== undefined && token.createdAt < input.from) return false
+  return input.to === undefined || token.createdAt <= input.to
 }

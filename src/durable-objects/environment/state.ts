@@ -5,19 +5,31 @@
 import type { BatchRecord } from '../../contracts/objects.ts'
 import type { Caller, EnvironmentIdentity, RpcResult, WorkerVersion } from '../../contracts/rpc.ts'
 import { type AdmissionState, enqueue, newAdmission, occupy, release, withdraw } from '../../core/queue/admission.ts'
-import { DueList } from '../../core/run/due-list.ts'
+import { type Due, DueList } from '../../core/run/due-list.ts'
 import { isFinal } from '../../core/run/statuses.ts'
-import { putDocument, putSetting, readDocument, readSetting, walkDocuments } from '../../storage/document-table.ts'
+import { putBatch, readBatch, readOpenBatches, recentBatches } from '../../storage/batch-table.ts'
+import { putSetting, readDocument, readSetting } from '../../storage/document-table.ts'
 import {
   insertRun,
   isLive,
+  oldestRun,
   readLiveRuns,
   readRun,
   type StoredPackets,
   type StoredRun,
   updateRun,
   type Wait,
+  walkRuns,
 } from '../../storage/run-table.ts'
+import type { Executors } from './executors.ts'
+
+/** One commit: what is decided in it sees the same clock and the same memory. */
+export interface Turn {
+  state: EnvironmentState
+  executors: Executors
+  now: number
+  random: () => number
+}
 
 /** Runs one RunDO (and one isolate shard) serves at once: a few runs share the price of an object and of an isolate's memory. */
 export const slotCapacity = 8
@@ -25,7 +37,14 @@ export const slotCapacity = 8
 export const ownShardBase = 1_000_000
 const leaseBlock = 10_000
 const operationsKept = 20_000
+/** A repeated request comes within seconds; after a reset, the runs of this long are looked through for it. */
+const operationsRecalledMs = 600_000
+const operationsRecalled = 5_000
+const batchesRecalled = 500
+const archiveAfterLoadMs = 600_000
 export const leaseCheckMs = 60_000
+/** An unsealed batch is given up after this long, and its parent goes on (2.93). */
+export const sealMs = 1_800_000
 
 export interface StoredBatch extends BatchRecord {
   operationId: string
@@ -52,6 +71,11 @@ export class EnvironmentState {
   private waiters = new Map<string, Set<string>>()
   /** Run → open batches that count it; a cached run can be an item of several. */
   private batchesOf = new Map<string, Set<string>>()
+  /** Open batch → its runs that are not final yet. */
+  private archivePlanned = false
+  private openRuns = new Map<string, Set<string>>()
+  /** Slot → leases taken away from it whose end it has not confirmed: nothing new starts there. Outlives a reload. */
+  readonly quarantine: Map<number, Set<number>> = new Map<number, Set<number>>()
   /** Operation and idempotency keys of recent batches → batch. */
   batchKeys = new Map<string, string>()
   private versions = new Map<string, WorkerVersion>()
@@ -75,6 +99,7 @@ export class EnvironmentState {
     this.operations.clear()
     this.waiters.clear()
     this.batchesOf.clear()
+    this.openRuns.clear()
     this.batchKeys.clear()
     this.effects = []
     this.due = new DueList()
@@ -88,17 +113,24 @@ export class EnvironmentState {
     this.lease = this.leasesReserved
     for (const queue of readSetting<string[]>(this.sql, 'pausedQueues') ?? []) this.admission.paused.add(queue)
     this.applyLimits()
+    const recent = walkRuns(this.sql, { descending: true, limit: operationsRecalled })
+    for (const run of recent) {
+      if (run.createdAt < now - operationsRecalledMs) break
+      this.operations.set(run.engine.operationId, run.id)
+    }
     for (const run of readLiveRuns(this.sql)) {
       this.live.set(run.id, run)
       this.operations.set(run.engine.operationId, run.id)
       this.remember(run)
     }
-    for (const batch of walkDocuments<StoredBatch>(this.sql, 'batches', undefined, true, 500)) {
-      this.rememberBatch(batch)
-      if (!batch.sealed && batch.status !== 'ABORTED')
-        this.due.add({ at: batch.createdAt + 1_800_000, kind: 'seal', id: batch.id })
+    for (const batch of recentBatches<StoredBatch>(this.sql, batchesRecalled)) this.rememberKeys(batch)
+    for (const batch of readOpenBatches<StoredBatch>(this.sql)) {
+      this.openBatch(batch)
+      for (const runId of batch.runs) this.countInBatch(runId, batch.id)
+      if (!batch.sealed) this.due.add({ at: batch.createdAt + sealMs, kind: 'seal', id: batch.id })
     }
     if (this.slots.size > 0) this.due.add({ at: now + 1_000, kind: 'leases', id: '' })
+    if (oldestRun(this.sql)) this.planArchive(now + archiveAfterLoadMs, true)
   }
 
   private remember(run: StoredRun): void {
@@ -117,6 +149,19 @@ export class EnvironmentState {
     }
   }
 
+  /** One pass of the archive is planned at a time; it plans the next. */
+  planArchive(at: number | undefined, again = false): void {
+    if (again) this.archivePlanned = false
+    if (this.archivePlanned || at === undefined) return
+    this.archivePlanned = true
+    this.due.add({ at, kind: 'archive', id: '' })
+  }
+
+  putOff(due: Due, now: number): void {
+    const failures = (due.failures ?? 0) + 1
+    this.due.add({ ...due, failures, at: now + Math.min(3_600_000, 15_000 * 2 ** failures) })
+  }
+
   addWaiter(runId: string, wait: Wait): void {
     const target =
       wait.kind === 'run' ? `run:${wait.runId}` : wait.kind === 'batch' ? `batch:${wait.batchId}` : `token:${wait.waitpointId}`
@@ -131,21 +176,34 @@ export class EnvironmentState {
     return [...(known ?? [])].flatMap((id) => this.live.get(id) ?? [])
   }
 
-  rememberBatch(batch: StoredBatch): void {
+  openBatch(batch: StoredBatch): void {
+    this.rememberKeys(batch)
+    this.openRuns.set(batch.id, new Set())
+  }
+  private rememberKeys(batch: StoredBatch): void {
     this.batchKeys.set(`operation:${batch.operationId}`, batch.id)
     if (batch.idempotencyKey) this.batchKeys.set(`key:${batch.idempotencyKey}`, batch.id)
-    if (batch.status === 'COMPLETED' || batch.status === 'ABORTED') return
-    for (const runId of batch.runs) this.countInBatch(runId, batch.id)
   }
+  /** A run that is final already counts as done. */
   countInBatch(runId: string, batchId: string): void {
+    const run = this.live.get(runId)
+    if (!run || isFinal(run.status)) return
+    this.openRuns.get(batchId)?.add(runId)
     const known = this.batchesOf.get(runId)
     if (known) known.add(batchId)
     else this.batchesOf.set(runId, new Set([batchId]))
   }
-  takeBatchesOf(runId: string): string[] {
+  /** The run is final: the batches that have no other open run now. */
+  takeDoneBatches(runId: string): string[] {
     const known = this.batchesOf.get(runId)
     this.batchesOf.delete(runId)
-    return [...(known ?? [])]
+    return [...(known ?? [])].filter((batchId) => {
+      this.openRuns.get(batchId)?.delete(runId)
+      return !this.hasOpenRuns(batchId)
+    })
+  }
+  hasOpenRuns(batchId: string): boolean {
+    return (this.openRuns.get(batchId)?.size ?? 0) > 0
   }
 
   watchToken(id: string): void {
@@ -221,7 +279,7 @@ export class EnvironmentState {
   takeExecutor(run: StoredRun): number {
     let slot = run.engine.ownShard ? ownShardBase : 0
     const capacity = run.engine.ownShard ? 1 : slotCapacity
-    while ((this.slots.get(slot) ?? 0) >= capacity) slot += 1
+    while ((this.slots.get(slot) ?? 0) >= capacity || this.quarantine.has(slot)) slot += 1
     this.slots.set(slot, (this.slots.get(slot) ?? 0) + 1)
     return slot
   }
@@ -258,10 +316,12 @@ export class EnvironmentState {
   }
 
   putBatch(batch: StoredBatch): void {
-    putDocument(this.sql, 'batches', batch.id, batch)
+    const open = batch.status !== 'COMPLETED' && batch.status !== 'ABORTED'
+    putBatch(this.sql, batch, open)
+    if (!open) this.openRuns.delete(batch.id)
   }
   batch(id: string): StoredBatch | undefined {
-    return readDocument(this.sql, 'batches', id)
+    return readBatch(this.sql, id)
   }
 
   /** Refuses a caller whose key was revoked; remembers who we are. */
@@ -285,4 +345,7 @@ export function refusal(code: string, message: string, status: number): RpcResul
 }
 export function value<T>(result: T): RpcResult<T> {
   return { ok: true, value: result }
+}
+export function optional<K extends string, V>(name: K, value: V | undefined): { [P in K]?: V } {
+  return value === undefined ? {} : ({ [name]: value } as { [P in K]?: V })
 }

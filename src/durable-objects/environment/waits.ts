@@ -1,11 +1,10 @@
 /** A run that waits: its slot is free, its executor stays. It goes on when every blocker is done and a slot is free again. */
 import type { WaitpointRecord } from '../../contracts/objects.ts'
-import type { CompletedWaitpoint, Packet, RpcResult } from '../../contracts/rpc.ts'
+import type { CompletedWaitpoint, Packet, RpcResult, RunPackets } from '../../contracts/rpc.ts'
 import { isFinal, move } from '../../core/run/statuses.ts'
 import { findWaitpointKey, putDocument, putWaitpointKey, readDocument } from '../../storage/document-table.ts'
 import { readPackets, type StoredRun, type Wait } from '../../storage/run-table.ts'
-import type { Turn } from './runs.ts'
-import { type EnvironmentState, refusal, value } from './state.ts'
+import { type EnvironmentState, refusal, type Turn, value } from './state.ts'
 
 export function blockOn(turn: Turn, runId: string, wait: Wait): void {
   const { state, now } = turn
@@ -40,9 +39,8 @@ function isDone(state: EnvironmentState, wait: Wait, now: number): boolean {
       return !run || isFinal(run.status)
     }
     case 'batch': {
-      const batch = state.batch(wait.batchId)
-      if (!batch || batch.status === 'ABORTED') return true
-      return batch.sealed && batch.runs.every((id) => isFinal(state.find(id)?.status ?? 'CANCELED'))
+      const status = state.batch(wait.batchId)?.status
+      return status === undefined || status === 'ABORTED' || status === 'COMPLETED'
     }
     case 'datetime':
       return wait.until <= now
@@ -88,21 +86,24 @@ function runWaitpoint(
   const packets = readPackets(state.sql, runId)
   const id = runId.replace(/^run_/, 'waitpoint_')
   const failed = run?.status !== 'COMPLETED_SUCCESSFULLY'
-  const error = packets.error ?? { type: 'STRING_ERROR', raw: 'The run no longer exists.' }
   return {
     id,
     friendlyId: id,
     type: 'RUN',
     completedAt: run?.completedAt ?? now,
     outputIsError: failed,
-    ...(failed
-      ? { output: JSON.stringify(error), outputType: 'application/json' }
-      : packets.output?.data === undefined
-        ? {}
-        : { output: packets.output.data, outputType: packets.output.dataType }),
+    ...(run && packets.archived ? { archivedRun: runId } : outcome(packets, failed)),
     ...(batch ? { index: batch.index } : {}),
     completedByTaskRun: { friendlyId: runId, ...(batch ? { batch: { friendlyId: batch.id } } : {}) },
   }
+}
+
+/** What the waiting code gets of a run that ended. */
+export function outcome(packets: RunPackets, failed: boolean): { output?: string; outputType?: string } {
+  if (!failed)
+    return packets.output?.data === undefined ? {} : { output: packets.output.data, outputType: packets.output.dataType }
+  const error = packets.error ?? { type: 'STRING_ERROR', raw: 'The run no longer exists.' }
+  return { output: JSON.stringify(error), outputType: 'application/json' }
 }
 
 // ---------------------------------------------------------------- tokens and durations

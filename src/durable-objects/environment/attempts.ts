@@ -1,0 +1,206 @@
+/** A run's attempts: into the queue, started under a lease, finished, retried, or lost by the platform. */
+
+import { parseDuration } from '../../contracts/durations.ts'
+import type { FinishInput, Packet, RpcResult, TaskRunError } from '../../contracts/rpc.ts'
+import { admitNext, release } from '../../core/queue/admission.ts'
+import { buildExecution, costOf, machineOf } from '../../core/run/execution.ts'
+import { afterFailure } from '../../core/run/retry.ts'
+import { isFinal, move } from '../../core/run/statuses.ts'
+import { readPackets, type StoredRun, writeResult } from '../../storage/run-table.ts'
+import { end, finalise } from './endings.ts'
+import { applyFlushed } from './metadata.ts'
+import { queueId } from './reads.ts'
+import { optional, refusal, type Turn, value } from './state.ts'
+
+/** Lost this often in a row without progress, the run fails as stalled (design §3.1.9). */
+const lostLimit = 3
+
+const spanBytes = 1_048_576
+
+/** The TTL starts when the run first enters the queue. */
+export function intoQueue(turn: Turn, run: StoredRun): void {
+  const ttl = run.ttl && run.startedAt === undefined ? parseDuration(run.ttl) : undefined
+  if (ttl !== undefined && run.engine.ttlAt === undefined) {
+    run.engine.ttlAt = turn.now + ttl
+    turn.state.due.add({ at: run.engine.ttlAt, kind: 'ttl', id: run.id })
+  }
+  turn.state.enqueue(run)
+}
+
+/** Gives free slots to waiting runs, in the order admission decides. */
+export function pump(turn: Turn): void {
+  for (let next = admitNext(turn.state.admission); next; next = admitNext(turn.state.admission)) {
+    const run = turn.state.live.get(next.id)
+    if (!run) {
+      release(turn.state.admission, next.queue, next.key)
+      continue
+    }
+    run.engine.holdsSlot = true
+    if (run.engine.resuming) {
+      run.engine.resuming = undefined
+      run.status = move(run.status, 'EXECUTING')
+      turn.state.changed(run, turn.now)
+      turn.executors.resume(turn, run)
+    } else startAttempt(turn, run, true)
+  }
+}
+
+/** A new lease; `next` counts a new attempt, otherwise the same one starts again. */
+export function startAttempt(turn: Turn, run: StoredRun, next: boolean): void {
+  const { state, now } = turn
+  const version = run.version
+    ? state.versionNamed(run.version)
+    : run.engine.lockToVersion
+      ? state.versionNamed(run.engine.lockToVersion)
+      : state.version
+  const task = version?.tasks.find((candidate) => candidate.id === run.task)
+  if (!version || !task || !state.identity) {
+    state.releaseSlot(run)
+    run.status = move(run.status, 'PENDING_VERSION')
+    run.waitingReason = version ? `no version has task ${run.task}` : 'nothing is deployed in this environment'
+    state.changed(run, now)
+    return
+  }
+  if (run.version === undefined) {
+    run.version = version.version
+    run.machine ??= machineOf(task)
+    run.maxDuration ??= task.maxDuration
+    run.maxAttempts ??= task.retry?.maxAttempts
+  }
+  run.startedAt ??= now
+  if (run.status !== 'EXECUTING') run.status = move(run.status, 'EXECUTING')
+  run.waitingReason = undefined
+  if (next) run.attemptNumber += 1
+  run.engine.dueAt = undefined
+  run.engine.ttlAt = undefined
+  run.engine.slot = state.takeExecutor(run)
+  run.engine.lease = state.nextLease()
+  state.changed(run, now)
+  const packets = state.pendingPackets(run.id) ?? readPackets(state.sql, run.id)
+  const execution = buildExecution({
+    run,
+    task,
+    version,
+    environment: state.identity,
+    ...optional('payload', packets.payload),
+    ...optional('metadata', packets.metadata),
+    queueId: queueId(run.queue),
+    now,
+  })
+  turn.executors.start(turn, run, version, execution)
+}
+
+export function finish(turn: Turn, input: FinishInput): RpcResult<{ released: boolean }> {
+  const { state, now } = turn
+  const run = state.live.get(input.runId)
+  if (!run || run.engine.lease !== input.lease) return refusal('STALE_LEASE', 'This lease is not the current one.', 409)
+  const stored = readPackets(state.sql, run.id)
+  const spans = cap([...stored.spans, ...input.spans])
+  state.releaseExecutor(run)
+  // It may have ended while the platform believed that it waits (a rejected Promise.race, a cancel).
+  if (run.engine.resuming) state.withdraw(run)
+  run.engine.waits = []
+  run.engine.resuming = undefined
+  const { completion } = input
+  if (completion?.usage) {
+    run.durationMs = Math.min(2_147_483_647, run.durationMs + Math.round(completion.usage.durationMs))
+    if (state.identity?.type !== 'DEVELOPMENT') run.costInCents += costOf(run.machine, completion.usage.durationMs)
+  }
+  if (completion?.flushedMetadata?.data) applyFlushed(turn, run, completion.flushedMetadata)
+  if (isFinal(run.status)) {
+    // Cancelled while it executed: the executor is free now, and so are its children.
+    writeResult(state.sql, run.id, { ...stored, spans })
+    finalise(turn, run)
+    return value({ released: true })
+  }
+  if (!completion) {
+    if (input.lost?.alone) run.engine.ownShard = true
+    return lost(turn, run, input.lost?.reason ?? 'lost', spans)
+  }
+  run.engine.lost = 0
+  if (completion.ok) {
+    const output: Packet | undefined =
+      completion.output === undefined
+        ? undefined
+        : { data: completion.output, dataType: completion.outputType ?? 'application/json' }
+    writeResult(state.sql, run.id, { ...optional('output', output), spans })
+    run.status = move(run.status, 'COMPLETED_SUCCESSFULLY')
+    finalise(turn, run)
+    return value({ released: true })
+  }
+  const task = run.version ? state.versionNamed(run.version)?.tasks.find((candidate) => candidate.id === run.task) : undefined
+  const decision = afterFailure({
+    completion,
+    attempt: run.attemptNumber,
+    ...optional('maxAttempts', run.maxAttempts),
+    ...optional('settings', task?.retry),
+    ...optional('machine', run.machine),
+    development: state.identity?.type === 'DEVELOPMENT',
+    now,
+    random: turn.random(),
+  })
+  if (decision.kind === 'final') {
+    end(turn, run, decision.status, decision.error, spans)
+    return value({ released: true })
+  }
+  writeResult(state.sql, run.id, { spans })
+  run.machine = decision.machine ?? run.machine
+  run.engine.restarted = undefined
+  run.engine.dueAt = decision.at
+  run.waitingReason = `retry at ${new Date(decision.at).toISOString()}`
+  if (!decision.warm) {
+    state.releaseSlot(run)
+    run.status = move(run.status, 'PENDING')
+    run.engine.score = decision.at
+  }
+  state.due.add({ at: decision.at, kind: 'start', id: run.id })
+  state.changed(run, now)
+  return value({ released: true })
+}
+
+/** Lost by the platform: the same attempt again, a few times; then it counts as stalled. */
+export function lost(
+  turn: Turn,
+  run: StoredRun,
+  reason: string,
+  spans = readPackets(turn.state.sql, run.id).spans,
+): RpcResult<{ released: boolean }> {
+  const { state, now } = turn
+  const waiting = run.status === 'WAITING_TO_RESUME'
+  state.releaseExecutor(run)
+  state.withdraw(run)
+  run.engine.waits = []
+  run.engine.resuming = undefined
+  run.engine.dueAt = undefined
+  run.engine.lost += 1
+  run.engine.restarted = true
+  if (run.engine.lost > lostLimit) {
+    const code = waiting ? 'TASK_RUN_STALLED_EXECUTING_WITH_WAITPOINTS' : 'TASK_RUN_STALLED_EXECUTING'
+    const error: TaskRunError = { type: 'INTERNAL_ERROR', code, message: `Lost ${run.engine.lost} times in a row: ${reason}` }
+    end(turn, run, state.identity?.type === 'DEVELOPMENT' ? 'CANCELED' : 'COMPLETED_WITH_ERRORS', error, spans)
+    return value({ released: true })
+  }
+  writeResult(state.sql, run.id, { spans })
+  run.attemptNumber -= 1
+  state.releaseSlot(run)
+  run.status = move(run.status, 'PENDING')
+  run.waitingReason = `starting again: ${reason}`
+  state.enqueue(run)
+  state.changed(run, now)
+  return value({ released: true })
+}
+
+function cap(spans: ReturnType<typeof readPackets>['spans']): ReturnType<typeof readPackets>['spans'] {
+  // The finished record of a span replaces the one sent when it started.
+  const byId = new Map(
+    spans.map((span) => [`${span.kind}:${span.spanId}:${span.kind === 'log' ? span.startTime + span.name : ''}`, span]),
+  )
+  let size = 0
+  const kept = []
+  for (const span of byId.values()) {
+    size += span.name.length + 200 + (span.attributes ? JSON.stringify(span.attributes).length : 0)
+    if (size > spanBytes) break
+    kept.push(span)
+  }
+  return kept
+}

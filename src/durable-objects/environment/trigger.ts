@@ -1,0 +1,145 @@
+/** A run is made, or found: idempotency key, operation, limits, queue. */
+import type { RpcResult, TaskDefinition, TriggerInput, TriggerResult } from '../../contracts/rpc.ts'
+import { freesIdempotencyKey, isFinal } from '../../core/run/statuses.ts'
+import { deleteKey, findKey, putKey, readChildren, type StoredRun } from '../../storage/run-table.ts'
+import { intoQueue } from './attempts.ts'
+import { optional, refusal, type Turn, value } from './state.ts'
+import { blockOn } from './waits.ts'
+
+const developmentTtl = '10m'
+
+const runTreeDepth = 100
+
+export function trigger(turn: Turn, input: TriggerInput): RpcResult<TriggerResult> {
+  const { state, now } = turn
+  const { options } = input
+  // The parent of a batch waits for the batch as a whole, not for each item.
+  const waitingParent = options.resumeParentOnCompletion && !options.batch ? options.parentRunId : undefined
+  const repeated = state.operations.get(input.operationId) ?? childWithOperation(turn, options.parentRunId, input.operationId)
+  if (repeated) {
+    if (waitingParent) blockOn(turn, waitingParent, { kind: 'run', runId: repeated })
+    return value({ id: repeated, isCached: false })
+  }
+  const parent = options.parentRunId ? state.find(options.parentRunId) : undefined
+  if (parent && options.resumeParentOnCompletion && isFinal(parent.status)) {
+    return refusal('UNPROCESSABLE', `Cannot trigger ${input.task} as the parent run has a status of ${parent.status}`, 422)
+  }
+  if (parent && parent.depth + 1 > runTreeDepth) {
+    return refusal('UNPROCESSABLE', `A run tree is at most ${runTreeDepth} deep.`, 422)
+  }
+  if (options.idempotencyKey) {
+    const hit = liveKey(turn, input.task, options.idempotencyKey)
+    if (hit) {
+      if (waitingParent) blockOn(turn, waitingParent, { kind: 'run', runId: hit })
+      return value({ id: hit, isCached: true })
+    }
+  }
+  const locked = options.lockToVersion ? state.versionNamed(options.lockToVersion) : undefined
+  if (options.lockToVersion && !locked) {
+    return refusal(
+      'UNPROCESSABLE',
+      `Task locked to version '${options.lockToVersion}', but no worker found with that version.`,
+      422,
+    )
+  }
+  const task = (locked ?? state.version)?.tasks.find((candidate) => candidate.id === input.task)
+  if (locked && !task) {
+    return refusal('UNPROCESSABLE', `Task '${input.task}' not found on locked version '${options.lockToVersion}'.`, 422)
+  }
+  const queue = options.queue ?? task?.queue?.name ?? `task/${input.task}`
+  const delayed = options.delayUntil !== undefined && options.delayUntil > now
+  const run: StoredRun = {
+    id: input.runId,
+    task: input.task,
+    status: delayed ? 'DELAYED' : 'PENDING',
+    createdAt: options.createdAt ?? now,
+    updatedAt: now,
+    ...(delayed ? { delayUntil: options.delayUntil } : { queuedAt: now }),
+    tags: options.tags ?? [],
+    queue,
+    ...optional('concurrencyKey', options.concurrencyKey),
+    ...optional('ttl', ttlOf(turn, options.ttl, task)),
+    ...optional('idempotencyKey', options.idempotencyKey),
+    ...optional('idempotencyKeyOptions', options.idempotencyKeyOptions),
+    ...optional('batchId', options.batch?.id),
+    ...optional('batchIndex', options.batch?.index),
+    ...optional('parentRunId', parent?.id),
+    ...optional('rootRunId', parent ? (parent.rootRunId ?? parent.id) : undefined),
+    depth: parent ? parent.depth + 1 : 0,
+    resumeParentOnCompletion: options.resumeParentOnCompletion ?? false,
+    attemptNumber: 0,
+    ...optional('maxAttempts', options.maxAttempts || undefined),
+    ...optional('maxDuration', options.maxDuration),
+    ...optional('machine', options.machine),
+    priorityMs: options.priorityMs ?? 0,
+    isTest: options.test ?? false,
+    ...optional('replayOf', options.replayOf),
+    durationMs: 0,
+    costInCents: 0,
+    baseCostInCents: 0,
+    ...optional('scheduleId', options.scheduleId),
+    ...optional('region', options.region),
+    traceId: traceIdOf(options.traceparent) ?? parent?.traceId ?? hex(turn, 32),
+    spanId: hex(turn, 16),
+    engine: {
+      operationId: input.operationId,
+      lease: 0,
+      slot: 0,
+      // A waited-for child sorts with its parent, ahead of what was triggered since (2.35).
+      score:
+        (options.resumeParentOnCompletion && parent
+          ? parent.engine.score + parent.priorityMs
+          : delayed
+            ? (options.delayUntil as number)
+            : now) - (options.priorityMs ?? 0),
+      holdsSlot: false,
+      waits: [],
+      lost: 0,
+      ...optional('dueAt', delayed ? options.delayUntil : undefined),
+      ...optional('lockToVersion', options.lockToVersion),
+    },
+  }
+  state.add(run, { payload: options.payload, ...optional('metadata', options.metadata) })
+  if (options.idempotencyKey)
+    putKey(state.sql, input.task, options.idempotencyKey, run.id, options.idempotencyKeyExpiresAt ?? now + 2_592_000_000)
+  if (delayed) state.due.add({ at: options.delayUntil as number, kind: 'start', id: run.id })
+  else intoQueue(turn, run)
+  if (waitingParent) blockOn(turn, waitingParent, { kind: 'run', runId: run.id })
+  return value({ id: run.id, isCached: false })
+}
+
+/** A restarted attempt repeats its calls: the child it already has is found under the parent, durably. */
+function childWithOperation(turn: Turn, parentRunId: string | undefined, operationId: string): string | undefined {
+  const parent = parentRunId ? turn.state.live.get(parentRunId) : undefined
+  // Only an attempt that was started more than once can repeat a call; memory knows the rest.
+  if (!parent?.engine.restarted) return undefined
+  return readChildren(turn.state.sql, parent.id).find((child) => child.engine.operationId === operationId)?.id
+}
+
+function liveKey(turn: Turn, task: string, key: string): string | undefined {
+  const known = findKey(turn.state.sql, task, key)
+  if (!known) return undefined
+  const run = turn.state.find(known.runId)
+  if (run && known.expiresAt > turn.now && !freesIdempotencyKey(run.status)) return run.id
+  deleteKey(turn.state.sql, task, key)
+  return undefined
+}
+
+function ttlOf(turn: Turn, ttl: string | undefined, task: TaskDefinition | undefined): string | undefined {
+  if (ttl !== undefined) return ttl === '0s' || ttl === '0' ? undefined : ttl
+  if (task?.ttl) return typeof task.ttl === 'number' ? `${task.ttl}s` : task.ttl
+  return turn.state.identity?.type === 'DEVELOPMENT' ? developmentTtl : undefined
+}
+
+function traceIdOf(traceparent: string | undefined): string | undefined {
+  return traceparent ? /^00-([0-9a-f]{32})-/.exec(traceparent)?.[1] : undefined
+}
+
+function hex(turn: Turn, length: number): string {
+  let text = ''
+  while (text.length < length)
+    text += Math.floor(turn.random() * 0x1_0000_0000)
+      .toString(16)
+      .padStart(8, '0')
+  return text.slice(0, length)
+}

@@ -149,7 +149,10 @@ export class EnvironmentDO extends DurableObject<Env> implements EnvironmentObje
     } catch {
       // The group was rolled back and memory reloaded; each item on its own finds the one that fails.
       for (const due of items) {
-        await this.decide((turn) => value(this.handleDue(turn, due))).catch(() => this.state.putOff(due, Date.now()))
+        await this.decide((turn) => value(this.handleDue(turn, due))).then(
+          () => this.state.due.succeeded(due),
+          () => this.state.due.putOff(due, Date.now()),
+        )
       }
     }
     if (items.some((due) => due.kind === 'archive')) await this.runArchive(now)

@@ -3,15 +3,40 @@ export interface Due {
   at: number
   kind: 'start' | 'ttl' | 'datetime' | 'token' | 'cancel' | 'seal' | 'leases' | 'archive'
   id: string
-  /** How often it failed; put off longer each time. */
-  failures?: number
 }
+
+/** Items that failed, by kind and id: a list built anew must not try them at once, or they would keep the object busy. */
+export type HeldBack = Map<string, { failures: number; until: number }>
+
+const shortestHoldMs = 30_000
+const longestHoldMs = 3_600_000
 
 export class DueList {
   private heap: Due[] = []
+  private readonly heldBack: HeldBack
 
-  add(due: Due): void {
+  constructor(heldBack: HeldBack = new Map()) {
+    this.heldBack = heldBack
+  }
+
+  /** It failed: it is due again later, longer each time. */
+  putOff(due: Due, now: number): void {
+    const failures = (this.heldBack.get(`${due.kind} ${due.id}`)?.failures ?? 0) + 1
+    const until = now + Math.min(longestHoldMs, shortestHoldMs * 2 ** (failures - 1))
+    this.heldBack.set(`${due.kind} ${due.id}`, { failures, until })
+    this.heap = this.heap.filter((known) => known.kind !== due.kind || known.id !== due.id)
+    this.heap.sort((a, b) => a.at - b.at)
+    this.add({ ...due, at: until })
+  }
+
+  succeeded(due: Due): void {
+    this.heldBack.delete(`${due.kind} ${due.id}`)
+  }
+
+  add(planned: Due): void {
     const heap = this.heap
+    const until = this.heldBack.size > 0 ? this.heldBack.get(`${planned.kind} ${planned.id}`)?.until : undefined
+    const due = until !== undefined && until > planned.at ? { ...planned, at: until } : planned
     heap.push(due)
     let index = heap.length - 1
     while (index > 0) {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import type { Completion } from '../../contracts/rpc.ts'
-import { afterFailure, type FailureInput, retryDelay, statusOfError } from './retry.ts'
+import { afterFailure, afterLoss, type FailureInput, retryDelay, statusOfError } from './retry.ts'
 
 const thrown: Completion = {
   ok: false,
@@ -59,5 +59,23 @@ describe('after a failed attempt', () => {
   ])('%s ends %s', (code, status) => {
     expect(statusOfError({ type: 'INTERNAL_ERROR', code }, false)).toBe(status)
     expect(afterFailure({ ...base, completion: internal(code) })).toMatchObject({ kind: 'final', status })
+  })
+})
+
+describe('an attempt the platform lost', () => {
+  const loss = { waiting: false, reason: 'gone', development: false, now: 1_000 }
+  it('starts again at once, then later, then has stalled', () => {
+    expect(afterLoss({ ...loss, losses: 1 })).toEqual({ kind: 'again', at: 1_000 })
+    expect(afterLoss({ ...loss, losses: 2 })).toEqual({ kind: 'again', at: 2_000 })
+    expect(afterLoss({ ...loss, losses: 3 })).toEqual({ kind: 'again', at: 11_000 })
+    expect(afterLoss({ ...loss, losses: 4 })).toMatchObject({
+      kind: 'stalled',
+      status: 'COMPLETED_WITH_ERRORS',
+      error: { code: 'TASK_RUN_STALLED_EXECUTING', message: 'Lost 4 times in a row: gone' },
+    })
+    expect(afterLoss({ ...loss, losses: 4, waiting: true, development: true })).toMatchObject({
+      status: 'CANCELED',
+      error: { code: 'TASK_RUN_STALLED_EXECUTING_WITH_WAITPOINTS' },
+    })
   })
 })

@@ -127,3 +127,27 @@ function isOutOfMemory(error: TaskRunError): boolean {
     return error.code === 'TASK_PROCESS_OOM_KILLED' || error.code === 'TASK_PROCESS_MAYBE_OOM_KILLED'
   return error.type === 'BUILT_IN_ERROR' && error.name === 'OutOfMemoryError'
 }
+
+/** Waits before the same attempt starts again; lost once more than there are waits, the run has stalled (design §3.1.9). */
+const lossDelays = [0, 1_000, 10_000]
+
+export type AfterLoss = { kind: 'again'; at: number } | { kind: 'stalled'; status: RunStatus; error: TaskRunError }
+
+/** The platform lost the attempt for the `losses`-th time in a row without progress: no attempt is counted. */
+export function afterLoss(input: {
+  losses: number
+  waiting: boolean
+  reason: string
+  development: boolean
+  now: number
+}): AfterLoss {
+  const delay = lossDelays[input.losses - 1]
+  if (delay !== undefined) return { kind: 'again', at: input.now + delay }
+  const code = input.waiting ? 'TASK_RUN_STALLED_EXECUTING_WITH_WAITPOINTS' : 'TASK_RUN_STALLED_EXECUTING'
+  const error: TaskRunError = {
+    type: 'INTERNAL_ERROR',
+    code,
+    message: `Lost ${input.losses} times in a row: ${input.reason}`,
+  }
+  return { kind: 'stalled', status: statusOfError(error, input.development), error }
+}

@@ -1,19 +1,16 @@
 /** A run's attempts: into the queue, started under a lease, finished, retried, or lost by the platform. */
 
 import { parseDuration } from '../../contracts/durations.ts'
-import type { FinishInput, Packet, RpcResult, TaskRunError } from '../../contracts/rpc.ts'
+import type { FinishInput, Packet, RpcResult } from '../../contracts/rpc.ts'
 import { admitNext, release } from '../../core/queue/admission.ts'
 import { buildExecution, costOf, machineOf } from '../../core/run/execution.ts'
-import { afterFailure } from '../../core/run/retry.ts'
+import { afterFailure, afterLoss } from '../../core/run/retry.ts'
 import { isFinal, move } from '../../core/run/statuses.ts'
 import { readPackets, type StoredRun, writeResult } from '../../storage/run-table.ts'
 import { end, finalise } from './endings.ts'
 import { applyFlushed } from './metadata.ts'
 import { queueId } from './reads.ts'
 import { optional, refusal, type Turn, value } from './state.ts'
-
-/** Lost this often in a row without progress, the run fails as stalled (design §3.1.9). */
-const lostLimit = 3
 
 const spanBytes = 1_048_576
 
@@ -174,10 +171,15 @@ export function lost(
   run.engine.dueAt = undefined
   run.engine.lost += 1
   run.engine.restarted = true
-  if (run.engine.lost > lostLimit) {
-    const code = waiting ? 'TASK_RUN_STALLED_EXECUTING_WITH_WAITPOINTS' : 'TASK_RUN_STALLED_EXECUTING'
-    const error: TaskRunError = { type: 'INTERNAL_ERROR', code, message: `Lost ${run.engine.lost} times in a row: ${reason}` }
-    end(turn, run, state.identity?.type === 'DEVELOPMENT' ? 'CANCELED' : 'COMPLETED_WITH_ERRORS', error, spans)
+  const decision = afterLoss({
+    losses: run.engine.lost,
+    waiting,
+    reason,
+    development: state.identity?.type === 'DEVELOPMENT',
+    now,
+  })
+  if (decision.kind === 'stalled') {
+    end(turn, run, decision.status, decision.error, spans)
     return value({ released: true })
   }
   writeResult(state.sql, run.id, { spans })
@@ -185,7 +187,10 @@ export function lost(
   state.releaseSlot(run)
   run.status = move(run.status, 'PENDING')
   run.waitingReason = `starting again: ${reason}`
-  state.enqueue(run)
+  if (decision.at > now) {
+    run.engine.dueAt = decision.at
+    state.due.add({ at: decision.at, kind: 'start', id: run.id })
+  } else state.enqueue(run)
   state.changed(run, now)
   return value({ released: true })
 }

@@ -5,7 +5,7 @@
 import type { BatchRecord } from '../../contracts/objects.ts'
 import type { Caller, EnvironmentIdentity, RpcResult, WorkerVersion } from '../../contracts/rpc.ts'
 import { type AdmissionState, enqueue, newAdmission, occupy, release, withdraw } from '../../core/queue/admission.ts'
-import { type Due, DueList } from '../../core/run/due-list.ts'
+import { DueList, type HeldBack } from '../../core/run/due-list.ts'
 import { isFinal } from '../../core/run/statuses.ts'
 import { putBatch, readBatch, readOpenBatches, recentBatches } from '../../storage/batch-table.ts'
 import { putSetting, readDocument, readSetting } from '../../storage/document-table.ts'
@@ -59,7 +59,8 @@ export type Effect = () => Promise<unknown>
 export class EnvironmentState {
   live = new Map<string, StoredRun>()
   admission: AdmissionState
-  due = new DueList()
+  private readonly heldBack: HeldBack = new Map()
+  due = new DueList(this.heldBack)
   slots = new Map<number, number>()
   identity?: EnvironmentIdentity
   version?: WorkerVersion
@@ -102,7 +103,7 @@ export class EnvironmentState {
     this.openRuns.clear()
     this.batchKeys.clear()
     this.effects = []
-    this.due = new DueList()
+    this.due = new DueList(this.heldBack)
     this.admission = newAdmission(this.concurrency, 2)
     this.identity = readSetting(this.sql, 'identity')
     this.version = readSetting(this.sql, 'version')
@@ -155,11 +156,6 @@ export class EnvironmentState {
     if (this.archivePlanned || at === undefined) return
     this.archivePlanned = true
     this.due.add({ at, kind: 'archive', id: '' })
-  }
-
-  putOff(due: Due, now: number): void {
-    const failures = (due.failures ?? 0) + 1
-    this.due.add({ ...due, failures, at: now + Math.min(3_600_000, 15_000 * 2 ** failures) })
   }
 
   addWaiter(runId: string, wait: Wait): void {

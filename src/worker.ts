@@ -5,7 +5,13 @@ import { WorkerEntrypoint } from 'cloudflare:workers'
 import { createApp } from './api/app.ts'
 import { type PlatformCaller, platformFetch } from './api/platform-fetch.ts'
 import type { DispatchHint, Env } from './contracts/bindings.ts'
-import { type DirectoryObject, type EnvironmentObject, objectNames } from './contracts/objects.ts'
+import {
+  type DirectoryObject,
+  type EnvironmentObject,
+  objectNames,
+  type SchedulerObject,
+  timerNames,
+} from './contracts/objects.ts'
 import { refuseTarget, splitAddress } from './execution/egress.ts'
 
 export { DirectoryDO } from './durable-objects/directory-do.ts'
@@ -27,20 +33,25 @@ export default {
     await Promise.all([...names].map((name) => environmentByName(env, name).wake()))
   },
 
-  /** The backstop for a lost alarm: every environment with timers is woken once a minute. */
+  /** The backstop for a lost alarm: every environment and scheduler with timers is woken once a minute. */
   async scheduled(_event: ScheduledController, env: Env): Promise<void> {
     const directory = env.DIRECTORY.get(env.DIRECTORY.idFromName(objectNames.directory)) as unknown as DirectoryObject
-    for (const { environment, notedAt } of await directory.environmentsWithTimers()) {
-      const hasTimers = await environmentByName(env, environment)
-        .wake()
-        .catch((error) => {
-          console.error('wake failed', environment, String(error))
-          return true
-        })
-      if (!hasTimers) await directory.forgetTimers(environment, notedAt)
+    for (const { name, notedAt } of await directory.listTimers()) {
+      try {
+        if (!(await wake(env, name))) await directory.forgetTimers(name, notedAt)
+      } catch (error) {
+        console.error('wake failed', name, String(error))
+      }
     }
   },
 } satisfies ExportedHandler<Env, DispatchHint>
+
+function wake(env: Env, name: string): Promise<boolean> {
+  const locator = timerNames.schedulerOf(name)
+  if (locator === undefined) return environmentByName(env, name).wake()
+  const id = env.SCHEDULER.idFromName(objectNames.scheduler(locator))
+  return (env.SCHEDULER.get(id) as unknown as SchedulerObject).wake()
+}
 
 function environmentByName(env: Env, name: string): EnvironmentObject {
   return env.ENVIRONMENT.get(env.ENVIRONMENT.idFromName(name)) as unknown as EnvironmentObject

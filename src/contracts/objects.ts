@@ -28,6 +28,14 @@ export const objectNames = {
   directory: 'directory',
 } as const
 
+/** What the minute cron wakes: an environment by its object's name, a scheduler by this one. */
+export const timerNames = {
+  environment: (locator: string): string => objectNames.environment(locator),
+  scheduler: (locator: string): string => `scheduler:${locator}`,
+  /** The locator of a scheduler's name. */
+  schedulerOf: (name: string): string | undefined => (name.startsWith('scheduler:') ? name.slice(10) : undefined),
+} as const
+
 export interface BatchCreateInput {
   batchId: string
   operationId: string
@@ -236,11 +244,11 @@ export interface DirectoryObject {
   listProjects(userId: string): Promise<ProjectSummary[]>
   locate(locator: string): Promise<{ projectId: string } | null>
   registerLocator(locator: string, projectId: string): Promise<void>
-  /** Environments the minute cron should wake (a coarse hint). */
-  noteTimers(environment: string): Promise<void>
-  environmentsWithTimers(): Promise<{ environment: string; notedAt: number }[]>
+  /** Objects the minute cron should wake (a coarse hint), by their timer name. */
+  noteTimers(name: string): Promise<void>
+  listTimers(): Promise<{ name: string; notedAt: number }[]>
   /** Only if it was not noted again since. */
-  forgetTimers(environment: string, notedAt: number): Promise<void>
+  forgetTimers(name: string, notedAt: number): Promise<void>
 }
 export interface ProjectSummary {
   id: string
@@ -298,6 +306,8 @@ export interface HistoryObject {
 
 /** SchedulerDO: declared schedules of one environment and their next ticks. */
 export interface SchedulerObject {
+  /** From the minute cron. False when there is nothing to wait for. */
+  wake(): Promise<boolean>
   syncDeclared(identity: EnvironmentIdentity, schedules: { task: string; cron: string; timezone: string }[]): Promise<void>
   list(): Promise<{ id: string; task: string; cron: string; timezone: string; active: boolean; nextRun?: number }[]>
 }

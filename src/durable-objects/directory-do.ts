@@ -87,19 +87,17 @@ export class DirectoryDO extends DurableObject<Env> implements DirectoryObject {
     if (row?.project_id !== projectId) throw new Error('LOCATOR_TAKEN')
   }
 
-  async noteTimers(environment: string): Promise<void> {
-    this.sql.exec('INSERT OR REPLACE INTO timers VALUES (?, ?)', environment, Date.now())
+  async noteTimers(name: string): Promise<void> {
+    this.sql.exec('INSERT OR REPLACE INTO timers VALUES (?, ?)', name, Date.now())
   }
 
-  async environmentsWithTimers(): Promise<{ environment: string; notedAt: number }[]> {
-    return this.sql
-      .exec<Row>('SELECT environment, noted_at FROM timers')
-      .toArray()
-      .map((row) => ({ environment: row.environment as string, notedAt: row.noted_at as number }))
+  async listTimers(): Promise<{ name: string; notedAt: number }[]> {
+    const rows = this.sql.exec<Row>('SELECT environment, noted_at FROM timers').toArray()
+    return rows.map((row) => ({ name: row.environment as string, notedAt: row.noted_at as number }))
   }
 
-  async forgetTimers(environment: string, notedAt: number): Promise<void> {
-    this.sql.exec('DELETE FROM timers WHERE environment = ? AND noted_at = ?', environment, notedAt)
+  async forgetTimers(name: string, notedAt: number): Promise<void> {
+    this.sql.exec('DELETE FROM timers WHERE environment = ? AND noted_at = ?', name, notedAt)
   }
 
   private insertProject(ref: string, userId: string, name: string): ProjectSummary {

@@ -13,6 +13,7 @@ import {
   type EnvironmentObject,
   objectNames,
   type QueueRecord,
+  timerNames,
   type WaitpointRecord,
 } from '../contracts/objects.ts'
 import type {
@@ -115,7 +116,7 @@ export class EnvironmentDO extends DurableObject<Env> implements EnvironmentObje
     this.noted = true
     const directory = this.env.DIRECTORY.get(this.env.DIRECTORY.idFromName(objectNames.directory)) as unknown as DirectoryObject
     this.ctx.waitUntil(
-      directory.noteTimers(objectNames.environment(identity.locator)).catch(() => {
+      directory.noteTimers(timerNames.environment(identity.locator)).catch(() => {
         this.noted = false
       }),
     )

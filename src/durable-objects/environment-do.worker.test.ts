@@ -300,7 +300,7 @@ describe('time', () => {
     const name = `${environment.identity.locator}:0`
     const isNoted = async (): Promise<boolean> => {
       const directory = bindings.DIRECTORY.get(bindings.DIRECTORY.idFromName('directory')) as unknown as DirectoryObject
-      return (await directory.environmentsWithTimers()).some((entry) => entry.environment === name)
+      return (await directory.listTimers()).some((timer) => timer.name === name)
     }
     const id = await environment.trigger('a', { delayUntil: Date.now() + 3_600_000 })
     await until(isNoted)

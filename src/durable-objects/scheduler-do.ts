@@ -6,7 +6,13 @@
 import { DurableObject } from 'cloudflare:workers'
 import type { Env } from '../contracts/bindings.ts'
 import { mintId, randomText } from '../contracts/ids.ts'
-import { type EnvironmentObject, objectNames, type SchedulerObject } from '../contracts/objects.ts'
+import {
+  type DirectoryObject,
+  type EnvironmentObject,
+  objectNames,
+  type SchedulerObject,
+  timerNames,
+} from '../contracts/objects.ts'
 import type { EnvironmentIdentity, Packet, TriggerInput } from '../contracts/rpc.ts'
 import { nextTick, upcoming, validateCron, validateTimezone } from '../core/schedule/next-tick.ts'
 
@@ -37,6 +43,7 @@ const idAlphabet = '0123456789abcdefghijklmnopqrstuv'
 
 export class SchedulerDO extends DurableObject<Env> implements SchedulerObject {
   private sql: SqlStorage
+  private noted = false
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env)
@@ -98,6 +105,18 @@ export class SchedulerDO extends DurableObject<Env> implements SchedulerObject {
   }
 
   override async alarm(): Promise<void> {
+    await this.fireDue()
+  }
+
+  /** From the minute cron: fires what a lost alarm left. False when there is nothing to wait for. */
+  async wake(): Promise<boolean> {
+    await this.fireDue()
+    const waits = (await this.ctx.storage.getAlarm()) !== null
+    this.noted = waits
+    return waits
+  }
+
+  private async fireDue(): Promise<void> {
     const now = Date.now()
     const due = this.sql
       .exec<Row>(
@@ -155,7 +174,22 @@ export class SchedulerDO extends DurableObject<Env> implements SchedulerObject {
       .one()
     // Never for this millisecond or the past: an alarm set inside its own handler for the same time may not fire again.
     if (at === null) await this.ctx.storage.deleteAlarm()
-    else await this.ctx.storage.setAlarm(Math.max(Date.now() + 1, at))
+    else {
+      await this.ctx.storage.setAlarm(Math.max(Date.now() + 1, at))
+      await this.noteTimers()
+    }
+  }
+
+  /** A coarse hint for the minute cron, once per life of this object. */
+  private async noteTimers(): Promise<void> {
+    const state = this.sql.exec<{ value: string }>("SELECT value FROM state WHERE key = 'identity'").toArray()[0]
+    if (this.noted || !state) return
+    const { locator } = JSON.parse(state.value) as EnvironmentIdentity
+    const directory = this.env.DIRECTORY.get(this.env.DIRECTORY.idFromName(objectNames.directory)) as unknown as DirectoryObject
+    this.noted = await directory.noteTimers(timerNames.scheduler(locator)).then(
+      () => true,
+      () => false,
+    )
   }
 
   private rows(): Row[] {

@@ -145,7 +145,8 @@ export function finish(turn: Turn, input: FinishInput): RpcResult<{ released: bo
   run.engine.restarted = undefined
   run.engine.dueAt = decision.at
   run.waitingReason = `retry at ${new Date(decision.at).toISOString()}`
-  if (!decision.warm) {
+  // A run that failed while it waited has no slot to stay warm in.
+  if (!decision.warm || !run.engine.holdsSlot) {
     state.releaseSlot(run)
     run.status = move(run.status, 'PENDING')
     run.engine.score = decision.at

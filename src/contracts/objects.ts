@@ -243,7 +243,8 @@ export interface DirectoryObject {
   createProject(userId: string, name: string): Promise<ProjectSummary>
   listProjects(userId: string): Promise<ProjectSummary[]>
   locate(locator: string): Promise<{ projectId: string } | null>
-  registerLocator(locator: string, projectId: string): Promise<void>
+  /** False when another project has it. */
+  registerLocator(locator: string, projectId: string): Promise<boolean>
   /** Objects the minute cron should wake (a coarse hint), by their timer name. */
   noteTimers(name: string): Promise<void>
   listTimers(): Promise<{ name: string; notedAt: number }[]>

@@ -81,10 +81,10 @@ export class DirectoryDO extends DurableObject<Env> implements DirectoryObject {
     return row ? { projectId: row.project_id as string } : null
   }
 
-  async registerLocator(locator: string, projectId: string): Promise<void> {
+  async registerLocator(locator: string, projectId: string): Promise<boolean> {
     this.sql.exec('INSERT OR IGNORE INTO locators VALUES (?, ?)', locator, projectId)
     const row = this.first('SELECT project_id FROM locators WHERE locator = ?', locator)
-    if (row?.project_id !== projectId) throw new Error('LOCATOR_TAKEN')
+    return row?.project_id === projectId
   }
 
   async noteTimers(name: string): Promise<void> {

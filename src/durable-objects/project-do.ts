@@ -213,12 +213,7 @@ export class ProjectDO extends DurableObject<Env> implements ProjectObject {
     const projectId = this.summary().id
     for (;;) {
       const locator = randomText(6)
-      try {
-        await this.directory().registerLocator(locator, projectId)
-      } catch (error) {
-        if (String(error).includes('LOCATOR_TAKEN')) continue
-        throw error
-      }
+      if (!(await this.directory().registerLocator(locator, projectId))) continue
       const sealed = parent ? null : await encrypt(this.root(), keyLabel, await mintSecretKey(this.root(), slug, locator))
       const now = Date.now()
       // A concurrent call may have made it meanwhile: the unique index decides, the loser's locator stays unused.

@@ -1,0 +1,147 @@
+/// <reference types="@cloudflare/vitest-plugin/types" />
+import { abortAllDurableObjects, runInDurableObject } from 'cloudflare:test'
+import { describe, expect, it } from 'vitest'
+import { mintPersonalToken } from '../auth/keys.ts'
+import { randomText } from '../contracts/ids.ts'
+import {
+  type ArchivedRun,
+  type DirectoryObject,
+  type EnvironmentAccess,
+  type HistoryObject,
+  objectNames,
+  type ProjectObject,
+  type ProjectSummary,
+} from '../contracts/objects.ts'
+import { bindings, until } from './testing.ts'
+
+function directory(): DirectoryObject {
+  return bindings.DIRECTORY.get(bindings.DIRECTORY.idFromName(objectNames.directory)) as unknown as DirectoryObject
+}
+function project(id: string): ProjectObject {
+  return bindings.PROJECT.get(bindings.PROJECT.idFromName(id)) as unknown as ProjectObject
+}
+
+async function newUser(): Promise<string> {
+  return (await directory().seed({ tokenHash: mintPersonalToken(), email: `${randomText(8)}@example.com` })).userId
+}
+
+describe('DirectoryDO', () => {
+  it('gives a ref, a locator and an owner once, however often it is asked and reset', async () => {
+    const email = `${randomText(8)}@example.com`
+    const first = await directory().seed({ tokenHash: 'h1', email })
+    await abortAllDurableObjects()
+    const second = await directory().seed({ tokenHash: 'h1', email })
+    expect(second).toEqual(first)
+    const ref = `proj_${randomText(12)}`
+    const made = await Promise.all([1, 2, 3].map(() => directory().projectByRef(ref, first.userId)))
+    expect(new Set(made.map((summary) => summary?.id)).size).toBe(1)
+    await abortAllDurableObjects()
+    expect((await directory().projectByRef(ref, first.userId))?.id).toBe(made[0]?.id)
+    expect(await directory().projectByRef(ref, await newUser())).toBeNull()
+    const locator = randomText(6)
+    const claims = ['one', 'one', 'two'].map((id) => directory().registerLocator(locator, id))
+    expect(await Promise.all(claims)).toEqual([true, true, false])
+    await abortAllDurableObjects()
+    expect(await directory().locate(locator)).toEqual({ projectId: 'one' })
+  })
+
+  it('keeps a timer that was noted again while the cron forgot the earlier note', async () => {
+    const name = `${randomText(6)}:0`
+    const noted = async (): Promise<number | undefined> =>
+      (await directory().listTimers()).find((timer) => timer.name === name)?.notedAt
+    await directory().noteTimers(name)
+    const first = (await noted()) as number
+    await new Promise((resolve) => setTimeout(resolve, 5))
+    await directory().noteTimers(name)
+    await directory().forgetTimers(name, first)
+    expect(await noted()).toBeGreaterThan(first)
+    await directory().forgetTimers(name, (await noted()) as number)
+    expect(await noted()).toBeUndefined()
+  })
+})
+
+describe('ProjectDO', () => {
+  it('makes each environment once and keeps keys and variables over resets', async () => {
+    const userId = await newUser()
+    const summary = (await directory().projectByRef(`proj_${randomText(12)}`, userId)) as ProjectSummary
+    await project(summary.id).init(summary)
+    const made = await Promise.all([1, 2, 3].map(() => project(summary.id).environment('prod', userId)))
+    expect(new Set(made.map((access) => access?.apiKey)).size).toBe(1)
+    const { identity, apiKey } = made[0] as NonNullable<(typeof made)[0]>
+    await project(summary.id).setVariables(identity.locator, { A: '1', B: '2' }, { override: true })
+    await abortAllDurableObjects()
+    const again = await project(summary.id).environmentByLocator(identity.locator)
+    expect([again?.apiKey, again?.keyEpoch]).toEqual([apiKey, made[0]?.keyEpoch])
+    const variables = await project(summary.id).listVariables(identity.locator)
+    expect(variables.map(({ name, value }) => [name, value])).toEqual([
+      ['A', '1'],
+      ['B', '2'],
+    ])
+    const rotated = await project(summary.id).regenerateKey(identity.locator, true)
+    expect(rotated?.apiKey).not.toBe(apiKey)
+    await abortAllDurableObjects()
+    const after = await project(summary.id).environmentByLocator(identity.locator)
+    expect([after?.apiKey, after?.previousKeys]).toEqual([rotated?.apiKey, []])
+    expect(after?.keyEpoch).toBeGreaterThan(again?.keyEpoch as number)
+    const dev = await Promise.all([
+      project(summary.id).environment('dev', userId),
+      project(summary.id).environment('dev', 'another'),
+    ])
+    expect(dev[0]?.identity.locator).not.toBe(dev[1]?.identity.locator)
+  })
+
+  it('stores no key and no variable in clear', async () => {
+    const userId = await newUser()
+    const summary = (await directory().projectByRef(`proj_${randomText(12)}`, userId)) as ProjectSummary
+    await project(summary.id).init(summary)
+    const access = (await project(summary.id).environment('prod', userId)) as EnvironmentAccess
+    await project(summary.id).setVariables(
+      access?.identity.locator as string,
+      { TOKEN: 'plain-secret-value' },
+      { override: true },
+    )
+    const stub = bindings.PROJECT.get(bindings.PROJECT.idFromName(summary.id))
+    const dump = await runInDurableObject(stub, (_, { storage }) => {
+      const tables = storage.sql.exec<{ name: string }>(
+        "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE '\\_cf%' ESCAPE '\\'",
+      )
+      return JSON.stringify([...tables].map(({ name }) => [...storage.sql.exec(`SELECT * FROM "${name}"`)]))
+    })
+    expect(dump).toContain('TOKEN')
+    expect(dump).not.toContain('plain-secret-value')
+    expect(dump).not.toContain(access.apiKey.slice(10))
+  })
+})
+
+describe('HistoryDO', () => {
+  const name = (): string => `${randomText(6)}:0:20260101`
+  const history = (of: string): HistoryObject => bindings.HISTORY.get(bindings.HISTORY.idFromName(of)) as unknown as HistoryObject
+  const archived = (size: number): ArchivedRun => ({
+    payload: { data: 'é'.repeat(size), dataType: 'text/plain' },
+    metadata: { data: '{"a":1}', dataType: 'application/json' },
+    spans: [],
+  })
+  const later = (): number => Date.now() + 86_400_000
+
+  it('stores a run whole, also a large one, and again over the old one', async () => {
+    const day = name()
+    await history(day).put([{ runId: 'run_1', run: archived(1_100_000) }], later())
+    await abortAllDurableObjects()
+    expect(await history(day).get('run_1')).toEqual(archived(1_100_000))
+    await history(day).put([{ runId: 'run_1', run: archived(3) }], later())
+    expect(await history(day).get('run_1')).toEqual(archived(3))
+    expect(await history(day).getMetadata(['run_1', 'run_2'])).toEqual({ run_1: archived(0).metadata })
+    expect(await history(day).get('run_2')).toBeNull()
+  })
+
+  it('has nothing left after its end, and takes a deleted alarm up again with the next run', async () => {
+    const day = name()
+    const stub = bindings.HISTORY.get(bindings.HISTORY.idFromName(day))
+    await history(day).put([{ runId: 'run_1', run: archived(3) }], later())
+    await runInDurableObject(stub, (_, { storage }) => storage.deleteAlarm())
+    await history(day).put([{ runId: 'run_2', run: archived(3) }], Date.now() + 50)
+    await until(async () => (await history(day).get('run_1')) === null)
+    expect(await history(day).get('run_2')).toBeNull()
+    expect(await history(name()).get('run_1')).toBeNull()
+  })
+})

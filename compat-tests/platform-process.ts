@@ -101,7 +101,7 @@ function commandOf(pid: number): string {
   }
 }
 
-function install(folder: string): Promise<void> {
+export function install(folder: string): Promise<void> {
   if (existsSync(join(folder, 'node_modules'))) return Promise.resolve()
   return new Promise((done, fail) => {
     const child = spawn('npm', ['ci', '--no-audit', '--no-fund', '--ignore-scripts'], {

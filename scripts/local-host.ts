@@ -7,6 +7,7 @@ import { createServer } from 'node:net'
 import { join, resolve } from 'node:path'
 import { build } from 'esbuild'
 import { convertV4MiniflareOptions, Log, LogLevel, Miniflare } from 'miniflare'
+import { metadataNetworks } from '../src/execution/egress.ts'
 
 export const root: string = resolve(import.meta.dirname, '..')
 
@@ -89,7 +90,7 @@ export async function startHost(options: HostOptions): Promise<Host> {
 
 function miniflareOptions(options: HostOptions, script: string, entryPort: number): ConstructorParameters<typeof Miniflare>[0] {
   const toml = readFileSync(join(root, 'wrangler.toml'), 'utf8')
-  const tlsOptions = { trustBrowserCas: true }
+  const tlsOptions = { trustBrowserCas: true, trustedCertificates: extraCertificates() }
   const object = (className: string): object => ({ className, useSQLite: true })
   return {
     ...convertV4MiniflareOptions({
@@ -126,8 +127,8 @@ function miniflareOptions(options: HostOptions, script: string, entryPort: numbe
           workerLoaders: { LOADER: {} },
           serviceBindings: {
             // `allow` is checked on the resolved address, so a public name that points at 127.0.0.1 is refused too.
-            EGRESS_PUBLIC: { network: { allow: ['public'], tlsOptions } },
-            EGRESS_PRIVATE: { network: { allow: ['public', 'private'], tlsOptions } },
+            EGRESS_PUBLIC: { network: { allow: ['public'], deny: metadataNetworks, tlsOptions } },
+            EGRESS_PRIVATE: { network: { allow: ['public', 'private'], deny: metadataNetworks, tlsOptions } },
           },
           bindings: {
             ROOT_SECRET: options.rootSecret,
@@ -144,6 +145,13 @@ function miniflareOptions(options: HostOptions, script: string, entryPort: numbe
     resourcePersistencePath: join(options.state, 'storage'),
     unsafeObservability: false,
   }
+}
+
+/** As for Node itself: the file of `NODE_EXTRA_CA_CERTS` is trusted too, by what tasks call. */
+function extraCertificates(): string[] {
+  const file = process.env.NODE_EXTRA_CA_CERTS
+  if (!file || !existsSync(file)) return []
+  return readFileSync(file, 'utf8').match(/-----BEGIN CERTIFICATE-----[\s\S]+?-----END CERTIFICATE-----/g) ?? []
 }
 
 function passed(name: string): Record<string, string> {

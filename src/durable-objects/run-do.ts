@@ -146,7 +146,7 @@ export class RunDO extends DurableObject<Env> implements RunExecutor {
     const exports = this.ctx.exports as unknown as LoopbackExports
     for (;;) {
       const isolate = openIsolate(this.env, exports, {
-        environmentId: start.environment.id,
+        environment: start.environment,
         bundleHash: start.bundle.hash,
         shard: start.shard,
         recovery: session.recovery,

@@ -184,8 +184,12 @@ export async function forward(socket: Pick<Socket, 'readable' | 'writable'>, add
   await Promise.all([socket.readable.pipeTo(upstream.writable), upstream.readable.pipeTo(socket.writable)])
 }
 
+/** What workerd says about it is an internal reference; the cause it has in its log is one of these. */
 export function unreachable({ hostname, port }: Pick<Target, 'hostname' | 'port'>, error: unknown): string {
-  return `${hostname}:${port} is not reachable from tasks here (${describe(error)})`
+  const text = describe(error)
+  const isOpaque = /^internal error|^proxy request failed|^Network connection lost/.test(text)
+  const reason = isOpaque ? 'unknown host, no answer, failed TLS handshake, or an address that is not allowed' : text
+  return `${hostname}:${port} is not reachable from tasks here (${reason})`
 }
 
 function describe(error: unknown): string {

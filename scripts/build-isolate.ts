@@ -17,7 +17,7 @@ const result = await build({
   write: false,
   format: 'esm',
   target: 'es2022',
-  external: ['cloudflare:workers', 'node:*', './layer.js'],
+  external: ['cloudflare:*', 'node:*', './layer.js'],
   legalComments: 'none',
 })
 const text = result.outputFiles[0]?.text ?? ''

@@ -2,11 +2,13 @@
  * The Worker on this machine: workerd with the bindings of wrangler.toml, without the processes `wrangler dev` puts in
  * front of it. Requests reach workerd's own socket; Node only starts it, keeps it alive and plays the cron trigger.
  */
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
+import { createServer, type Server } from 'node:net'
 import { join, resolve } from 'node:path'
 import { build } from 'esbuild'
 import { convertV4MiniflareOptions, Log, LogLevel, Miniflare } from 'miniflare'
+import { metadataNetworks } from '../src/execution/egress.ts'
 
 export const root: string = resolve(import.meta.dirname, '..')
 
@@ -14,6 +16,8 @@ export const root: string = resolve(import.meta.dirname, '..')
 const SILENCE_MS = 10_000
 const HEARTBEAT_MS = 1_000
 const CRON_MS = 60_000
+/** Node's own channel: a server of this process listens. */
+const listening = 'tracing:net.server.listen:asyncEnd'
 
 export interface HostOptions {
   port: number
@@ -52,13 +56,11 @@ export async function startHost(options: HostOptions): Promise<Host> {
   const script = await bundleWorker(options.entry)
   const release = takeState(options.state)
   const entryPort = options.direct === false ? options.port : await freePort()
-  const settings = miniflareOptions(options, script, entryPort)
-  let miniflare = new Miniflare(settings)
   let stopping = false
+  let miniflare: Miniflare
   try {
-    await miniflare.ready
+    miniflare = await startMiniflare(options, script, entryPort)
   } catch (error) {
-    await miniflare.dispose().catch(() => {})
     release()
     throw error
   }
@@ -71,8 +73,7 @@ export async function startHost(options: HostOptions): Promise<Host> {
     if (stopping) return
     console.error('workerd does not answer (killed, or a task that never yields): starting it again')
     await miniflare.dispose()
-    miniflare = new Miniflare(settings)
-    await miniflare.ready
+    miniflare = await startMiniflare(options, script, entryPort)
   })
 
   return {
@@ -87,9 +88,41 @@ export async function startHost(options: HostOptions): Promise<Host> {
   }
 }
 
-function miniflareOptions(options: HostOptions, script: string, entryPort: number): ConstructorParameters<typeof Miniflare>[0] {
+/**
+ * Miniflare opens a server of its own, for workerd, on a port it does not let one choose. Tasks are kept off it too, so the
+ * ports are written down as they open: the file is read when workerd's configuration is made, after that.
+ */
+async function startMiniflare(options: HostOptions, script: string, entryPort: number): Promise<Miniflare> {
+  const file = join(options.state, 'ports.txt')
+  const ports = new Set([options.port, entryPort])
+  const save = (): void => writeFileSync(file, [...ports].join(','))
+  const onListening = (message: unknown): void => {
+    const address = (message as { server?: Server }).server?.address()
+    if (address && typeof address === 'object') ports.add(address.port)
+    save()
+  }
+  save()
+  subscribe(listening, onListening)
+  const miniflare = new Miniflare(miniflareOptions(options, script, entryPort, file))
+  try {
+    await miniflare.ready
+    return miniflare
+  } catch (error) {
+    await miniflare.dispose().catch(() => {})
+    throw error
+  } finally {
+    unsubscribe(listening, onListening)
+  }
+}
+
+function miniflareOptions(
+  options: HostOptions,
+  script: string,
+  entryPort: number,
+  portsFile: string,
+): ConstructorParameters<typeof Miniflare>[0] {
   const toml = readFileSync(join(root, 'wrangler.toml'), 'utf8')
-  const tlsOptions = { trustBrowserCas: true }
+  const tlsOptions = { trustBrowserCas: true, trustedCertificates: extraCertificates() }
   const object = (className: string): object => ({ className, useSQLite: true })
   return {
     ...convertV4MiniflareOptions({
@@ -126,17 +159,17 @@ function miniflareOptions(options: HostOptions, script: string, entryPort: numbe
           workerLoaders: { LOADER: {} },
           serviceBindings: {
             // `allow` is checked on the resolved address, so a public name that points at 127.0.0.1 is refused too.
-            EGRESS_PUBLIC: { network: { allow: ['public'], tlsOptions } },
-            EGRESS_PRIVATE: { network: { allow: ['public', 'private'], tlsOptions } },
+            EGRESS_PUBLIC: { network: { allow: ['public'], deny: metadataNetworks, tlsOptions } },
+            EGRESS_PRIVATE: { network: { allow: ['public', 'private'], deny: metadataNetworks, tlsOptions } },
           },
           bindings: {
             ROOT_SECRET: options.rootSecret,
             ALLOW_PRIVATE_EGRESS: process.env.ALLOW_PRIVATE_EGRESS ?? 'true',
             PLATFORM_ORIGIN: `http://127.0.0.1:${options.port}`,
-            PLATFORM_PORTS: [...new Set([options.port, entryPort])].join(','),
             ...passed('RATE_LIMIT'),
             ...passed('ENVIRONMENT_CONCURRENCY'),
           },
+          textBlobBindings: { PLATFORM_PORTS: portsFile },
           unsafeDirectSockets: options.direct === false ? undefined : [{ host: '127.0.0.1', port: options.port }],
         },
       ],
@@ -144,6 +177,13 @@ function miniflareOptions(options: HostOptions, script: string, entryPort: numbe
     resourcePersistencePath: join(options.state, 'storage'),
     unsafeObservability: false,
   }
+}
+
+/** As for Node itself: the file of `NODE_EXTRA_CA_CERTS` is trusted too, by what tasks call. */
+function extraCertificates(): string[] {
+  const file = process.env.NODE_EXTRA_CA_CERTS
+  if (!file || !existsSync(file)) return []
+  return readFileSync(file, 'utf8').match(/-----BEGIN CERTIFICATE-----[\s\S]+?-----END CERTIFICATE-----/g) ?? []
 }
 
 function passed(name: string): Record<string, string> {

@@ -12,7 +12,8 @@ import {
   type SchedulerObject,
   timerNames,
 } from './contracts/objects.ts'
-import { refuseTarget, splitAddress } from './execution/egress.ts'
+import { refuseTarget } from './execution/egress.ts'
+import { type Dial, type Dialled, forward, serveTunnel, type Target, tunnelAddress, unreachable } from './execution/tunnel.ts'
 
 export { DirectoryDO } from './durable-objects/directory-do.ts'
 export { EnvironmentDO } from './durable-objects/environment-do.ts'
@@ -77,18 +78,23 @@ export class Egress extends WorkerEntrypoint<Env, { allowPrivate: boolean }> {
     try {
       return await service.fetch(request)
     } catch (error) {
-      throw new TypeError(`fetch failed: ${url.host} is not reachable from tasks here (${String(error)})`)
+      throw new TypeError(`fetch failed: ${unreachable({ hostname: url.hostname, port }, error)}`)
     }
   }
 
   async connect(socket: Socket): Promise<void> {
     const { localAddress } = await socket.opened
-    const address = splitAddress(localAddress ?? '')
-    const refusal = this.#refuse(address.hostname, address.port)
+    const dial: Dial = (target) => this.#dial(target)
+    await (localAddress === tunnelAddress ? serveTunnel(socket, dial) : forward(socket, localAddress ?? '', dial))
+  }
+
+  #dial({ hostname, port, secureTransport }: Target): Dialled {
+    const refusal = this.#refuse(hostname, port)
     if (refusal) throw new Error(refusal)
-    const service = this.#service() as (Fetcher & { connect?: typeof connect }) | undefined
-    const upstream = service ? service.connect(localAddress as string) : connect(localAddress as string)
-    await Promise.all([socket.readable.pipeTo(upstream.writable), upstream.readable.pipeTo(socket.writable)])
+    const options = { secureTransport, allowHalfOpen: true }
+    const service = this.#service() as (Fetcher & { connect: typeof connect }) | undefined
+    const address = `${hostname.includes(':') ? `[${hostname}]` : hostname}:${port}`
+    return service ? service.connect(address, options) : connect(address, options)
   }
 
   #service(): Fetcher | undefined {
@@ -96,7 +102,10 @@ export class Egress extends WorkerEntrypoint<Env, { allowPrivate: boolean }> {
   }
 
   #refuse(hostname: string, port: number): string | undefined {
-    const platformPorts = (this.env.PLATFORM_PORTS ?? '').split(',').filter(Boolean).map(Number)
-    return refuseTarget(hostname, port, { allowPrivate: this.ctx.props.allowPrivate, platformPorts })
+    return refuseTarget(hostname, port, {
+      allowPrivate: this.ctx.props.allowPrivate,
+      platformPorts: (this.env.PLATFORM_PORTS ?? '').split(',').filter(Boolean).map(Number),
+      platformOrigin: this.env.PLATFORM_ORIGIN,
+    })
   }
 }

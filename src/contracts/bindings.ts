@@ -17,7 +17,7 @@ export interface Env {
   EGRESS_PRIVATE?: Fetcher
   /** 32+ random bytes as hex; everything the platform signs or encrypts derives from it. */
   ROOT_SECRET?: string
-  /** 'true' lets tasks reach private addresses (default under `npm run dev`). */
+  /** 'true' lets tasks reach private addresses (default under `npm run dev`); or the environments that may: 'dev,staging'. */
   ALLOW_PRIVATE_EGRESS?: string
   /** Origin tasks call the platform by when the deploy did not record one. */
   PLATFORM_ORIGIN?: string

@@ -172,7 +172,7 @@ export class RunDO extends DurableObject<Env> implements RunExecutor {
     let renewed = false
     for (;;) {
       const isolate = openIsolate(this.env, exports, {
-        environmentId: start.environment.id,
+        environment: start.environment,
         bundleHash: start.bundle.hash,
         shard: start.shard,
         recovery: session.recovery,

@@ -47,7 +47,7 @@ export async function deployBundle(env: Env, exports: LoopbackExports, input: De
       env.BUCKET.put(bundleKeys.meta(hash), JSON.stringify(meta)),
       env.BUCKET.put(bundleKeys.maps(hash), JSON.stringify(maps)),
     ])
-    const isolate = openIsolate(env, exports, { environmentId: input.identity.id, bundleHash: hash, shard: 'index', recovery: 0 })
+    const isolate = openIsolate(env, exports, { environment: input.identity, bundleHash: hash, shard: 'index', recovery: 0 })
     const index = await within(isolate.index({ bundle: meta, variables: input.variables }), indexLimitMs)
     if (index.tasks.length === 0) {
       return {

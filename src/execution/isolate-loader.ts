@@ -4,7 +4,8 @@
  */
 import type { Env } from '../contracts/bindings.ts'
 import type { IsolateBundle, TaskIsolate } from '../contracts/isolate.ts'
-import type { LinkedBundle, TaskDefinition } from '../contracts/rpc.ts'
+import type { EnvironmentIdentity, LinkedBundle, TaskDefinition } from '../contracts/rpc.ts'
+import { allowsPrivate } from './egress.ts'
 import isolateHash from './generated/isolate-hash.txt'
 import isolateMain from './generated/isolate-main.txt'
 
@@ -31,7 +32,7 @@ export const bundleKeys = {
 }
 
 export interface IsolateAddress {
-  environmentId: string
+  environment: Pick<EnvironmentIdentity, 'id' | 'slug'>
   bundleHash: string
   shard: number | 'index'
   /** Grows when a shard was retired: after a kill, a failed ping or a clone-version error. */
@@ -41,11 +42,11 @@ export interface IsolateAddress {
 export function isolateId(address: IsolateAddress, allowPrivate: boolean): string {
   const settings = `${compatibilityDate}.${isolateLimits.cpuMs}.${allowPrivate ? 'private' : 'public'}`
   const suffix = address.recovery > 0 ? `:r${address.recovery}` : ''
-  return `${address.environmentId}:${address.bundleHash}:${isolateHash.trim()}:${settings}:${address.shard}${suffix}`
+  return `${address.environment.id}:${address.bundleHash}:${isolateHash.trim()}:${settings}:${address.shard}${suffix}`
 }
 
 export function openIsolate(env: Env, exports: LoopbackExports, address: IsolateAddress): TaskIsolate {
-  const allowPrivate = env.ALLOW_PRIVATE_EGRESS === 'true'
+  const allowPrivate = allowsPrivate(env.ALLOW_PRIVATE_EGRESS, address.environment.slug)
   const worker = env.LOADER.get(isolateId(address, allowPrivate), async () => {
     const linked = await readJson<LinkedBundle>(env, bundleKeys.linked(address.bundleHash))
     const modules: Record<string, string | { js: string } | { json: unknown }> = {

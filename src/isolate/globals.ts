@@ -5,6 +5,7 @@
 import processModule from 'node:process'
 import { currentRun, ProcessExit, runs, uncaught } from './active-run.ts'
 import { lateMetadata } from './late-metadata.ts'
+import { installNodeSockets } from './node-net.ts'
 import { real } from './operations.ts'
 import { exitRun } from './scope.ts'
 import { installOpenTelemetry } from './telemetry.ts'
@@ -28,6 +29,7 @@ export function installGlobals(): void {
   patchProcess()
   patchRandom()
   patchAbortTimeout()
+  installNodeSockets()
   installOpenTelemetry()
   globalThis.addEventListener('unhandledrejection', (event) => {
     const run = currentRun()

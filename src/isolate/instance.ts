@@ -9,6 +9,7 @@ import type { ActiveRun } from './active-run.ts'
 import { loadedModules } from './core.ts'
 import { instantiate } from './instantiate.ts'
 import type { Instance } from './project.ts'
+import { connect } from './sockets.ts'
 
 const isolateGlobal = globalThis as unknown as Record<string, unknown>
 /** The bundle's files live below this path in stack traces and `import.meta.url`. */
@@ -63,6 +64,7 @@ function makeStandIns(run: ActiveRun): Record<string, Namespace> {
     console: namespace(scope.console as object),
     timers: namespace({ ...timers, ...scopedTimers, promises }),
     'timers/promises': namespace(promises),
+    'cloudflare:sockets': namespace({ connect }),
   }
 }
 

@@ -33,6 +33,29 @@ describe('classifyTasks', () => {
     expect(placement.hosts['src/trigger/a.ts']).toBe('node')
   })
 
+  it('sends a task to a Node host for a bundled package that drives a native program', async () => {
+    const placement = await classify({
+      'node_modules/fluent-ffmpeg/package.json': '{"name":"fluent-ffmpeg","type":"module","main":"index.js"}',
+      'node_modules/fluent-ffmpeg/index.js': `import { spawn } from 'node:child_process'\nexport default () => spawn('ffmpeg')`,
+      'node_modules/puppeteer/package.json': '{"name":"puppeteer","type":"module","main":"index.js"}',
+      'node_modules/puppeteer/index.js': `import core from 'puppeteer-core'\nexport default { launch: () => core.launch() }`,
+      'node_modules/puppeteer-core/package.json': '{"name":"puppeteer-core","type":"module","main":"index.js"}',
+      'node_modules/puppeteer-core/index.js': `export default { launch: () => {} }`,
+      'src/lib/task.ts': `export const task = (options: { id: string }) => options`,
+      'src/trigger/video.ts': `import ffmpeg from 'fluent-ffmpeg'\nimport { task } from '../lib/task'
+        export const video = task({ id: 'cut-video', run: () => ffmpeg() })\nexport const audio = task({ id: 'cut-audio' })`,
+      'src/trigger/page.ts': `import puppeteer from 'puppeteer'\nexport const page = () => puppeteer.launch()`,
+    })
+    expect(placement.refusals).toEqual([
+      expect.objectContaining({ file: 'src/trigger/video.ts', import: 'fluent-ffmpeg' }),
+      expect.objectContaining({ file: 'src/trigger/page.ts', import: 'puppeteer' }),
+    ])
+    expect(placement.refusals[0]?.sentence).toMatch(
+      /^Task "cut-video", "cut-audio" \(src\/trigger\/video\.ts\) imports "fluent-ffmpeg"/,
+    )
+    expect(placement.refusals[1]?.sentence).toMatch(/^src\/trigger\/page\.ts imports "puppeteer", which needs a native program/)
+  })
+
   it('tells own code from a package when a builtin is imported', async () => {
     const placement = await classify({
       'node_modules/runner/package.json': '{"name":"runner","type":"module","main":"index.js"}',

@@ -1,6 +1,7 @@
 /**
  * Where each task file can run, read from its imports: in an isolate, or only on a Node host.
- * A package that is not in the upload is certain; a builtin import alone is a guess, as many packages import what they never use.
+ * A package that is not in the upload, or that drives a native program, is certain; a builtin import alone is a guess, as many
+ * packages import what they never use.
  */
 import type { LinkedBundle } from '../../contracts/rpc.ts'
 import { type ModuleShape, readModule } from './read-module.ts'
@@ -45,28 +46,39 @@ export function classifyTasks(files: BundleFiles, linked: LinkedBundle): Placeme
     { entry: 'trigger.config.ts', out: linked.configPath },
     ...(linked.initPath ? [{ entry: 'init.ts', out: linked.initPath }] : []),
   ]
+  const sections = new Map<string, Section[]>()
+  const sectionsOf = (path: string): Section[] => {
+    const known = sections.get(path) ?? readSections(files.get(path) as string)
+    sections.set(path, known)
+    return known
+  }
   for (const { entry, out } of entries) {
     placement.hosts[entry] = 'isolate'
     const seen = new Set<string>()
-    for (const path of closureOf([out], (next) => (shared.has(next) ? undefined : shapeOf(next)))) {
+    const closure = closureOf([out], (next) => (shared.has(next) ? undefined : shapeOf(next)))
+    const subject = subjectOf(entry, [...closure].flatMap(sectionsOf))
+    const refuse = (specifier: string, reason: string): void => {
+      placement.refusals.push({
+        file: entry,
+        import: specifier,
+        sentence: `${subject} imports ${reason}; run this task on a Node host, or remove the import.`,
+      })
+    }
+    for (const name of bundledNatives([...closure].flatMap(sectionsOf))) {
+      seen.add(name)
+      refuse(name, `"${name}", which ${reasonFor(name)}`)
+    }
+    for (const path of closure) {
       for (const specifier of outsideImports(shapeOf(path), files.get(path) as string)) {
         const builtin = specifier.replace(/^node:/, '')
         const name = packageName(specifier)
         if (seen.has(name)) continue
         seen.add(name)
         if (missing.has(name) || nativePackages.test(specifier) || /\.node$/.test(specifier)) {
-          placement.refusals.push({
-            file: entry,
-            import: specifier,
-            sentence: `${entry} imports "${name}", which ${reasonFor(specifier)}; run this task on a Node host, or remove the import.`,
-          })
+          refuse(specifier, `"${name}", which ${reasonFor(specifier)}`)
         } else if (processBuiltins.has(builtin.split('/')[0] ?? '')) {
-          if (isOwnImport(files, path, builtin)) {
-            placement.refusals.push({
-              file: entry,
-              import: specifier,
-              sentence: `${entry} imports "${builtin}" in its own code, which an isolate does not have; run this task on a Node host, or remove the import.`,
-            })
+          if (isOwnImport(sectionsOf(path), builtin)) {
+            refuse(specifier, `"${builtin}" in its own code, which an isolate does not have`)
           } else {
             placement.warnings.push(
               `${entry} reaches a package that imports "${builtin}": calling it fails in an isolate; if the task needs it, run it on a Node host.`,
@@ -105,20 +117,45 @@ function outsideImports(shape: ModuleShape | undefined, source: string): string[
   return found
 }
 
-/**
- * Whether the user's own code, not a package, names the builtin. esbuild lifts all imports of a chunk to its modules'
- * comments (`// src/lib/x.ts`), under which the import statement stays.
- */
-function isOwnImport(files: BundleFiles, path: string, builtin: string): boolean {
-  const source = files.get(path) as string
-  let owner = ''
-  for (const line of source.split('\n')) {
-    const comment = /^\s*\/\/ (\S.*\.[cm]?[jt]sx?)$/.exec(line)
-    if (comment) owner = comment[1] as string
-    const isImport = new RegExp(`(?:from\\s*|import\\s*\\(?\\s*|require\\d*\\(\\s*)["'](?:node:)?${builtin}["']`).test(line)
-    if (isImport && owner !== '' && !owner.includes('node_modules/')) return true
+/** What a chunk took from one source file. esbuild says so in comments (`// src/lib/x.ts`), which the linker keeps. */
+interface Section {
+  owner: string
+  text: string
+}
+
+function readSections(source: string): Section[] {
+  const parts = source.split(/^[ \t]*\/\/ (\S.*\.[cm]?[jt]sx?)$/m)
+  return Array.from({ length: (parts.length - 1) / 2 }, (_, i) => ({
+    owner: parts[2 * i + 1] as string,
+    text: parts[2 * i + 2] as string,
+  }))
+}
+
+/** The tasks of a file by their ids, where these are written out; else the file alone. */
+function subjectOf(entry: string, sections: Section[]): string {
+  const ids: string[] = []
+  for (const { owner, text } of sections) {
+    if (owner !== entry) continue
+    for (const match of text.matchAll(/\b\w*task\w*\(\{\s*id: "([^"\\]+)"/gi)) ids.push(`"${match[1]}"`)
   }
-  return false
+  return ids.length > 0 ? `Task ${ids.join(', ')} (${entry})` : entry
+}
+
+/** Packages inside the upload that only drive a native program: bundling them does not bring the program along. */
+function bundledNatives(sections: Section[]): string[] {
+  const names = new Set<string>()
+  for (const { owner } of sections) {
+    const path = owner.split('node_modules/').at(-1) as string
+    if (path !== owner && nativePackages.test(path)) names.add(packageName(path))
+  }
+  // Of a package and its core only the one the task imports.
+  return [...names].filter((name) => ![...names].some((other) => name.startsWith(`${other}-`)))
+}
+
+/** Whether the user's own code, not a package, names the builtin: esbuild leaves import statements under their module's comment. */
+function isOwnImport(sections: Section[], builtin: string): boolean {
+  const statement = new RegExp(`(?:from\\s*|import\\s*\\(?\\s*|require\\d*\\(\\s*)["'](?:node:)?${builtin}["']`)
+  return sections.some(({ owner, text }) => !owner.includes('node_modules/') && statement.test(text))
 }
 
 function packageName(specifier: string): string {

@@ -6,9 +6,9 @@ import { scanModule } from './scan.ts'
 /** Every place where a parser sees one of the names used as a value. */
 function parsedReferences(source: string, names: Set<string>): number[] {
   const found = new Set<number>()
-  const visit = (node: unknown, key: string, parent: Record<string, unknown> | undefined): void => {
+  const visit = (node: unknown, key: string, parent: Record<string, unknown> | undefined, own: string[] = []): void => {
     if (Array.isArray(node)) {
-      for (const item of node) visit(item, key, parent)
+      for (const item of node) visit(item, key, parent, own)
       return
     }
     if (!node || typeof node !== 'object' || typeof (node as { type?: unknown }).type !== 'string') return
@@ -17,7 +17,7 @@ function parsedReferences(source: string, names: Set<string>): number[] {
       visit((node as unknown as { declaration: unknown }).declaration, 'declaration', node as never)
       return
     }
-    if (type === 'Identifier' && name !== undefined && names.has(name)) {
+    if (type === 'Identifier' && name !== undefined && names.has(name) && !own.includes(name)) {
       const isName =
         (parent?.type === 'MemberExpression' && key === 'property' && !parent.computed) ||
         (['Property', 'MethodDefinition', 'PropertyDefinition'].includes(parent?.type as string) &&
@@ -27,7 +27,8 @@ function parsedReferences(source: string, names: Set<string>): number[] {
         key === 'label'
       if (!isName) found.add(start)
     }
-    for (const [child, value] of Object.entries(node)) visit(value, child, node as never)
+    const id = /^(?:Class|Function)Expression$/.test(type) && (node as { id?: { name: string } | null }).id?.name
+    for (const [child, value] of Object.entries(node)) visit(value, child, node as never, id ? [...own, id] : own)
   }
   visit(parse(source, { ecmaVersion: 'latest', sourceType: 'module' }), '', undefined)
   return [...found].sort((a, b) => a - b)
@@ -51,6 +52,7 @@ const c2 = class { a() {} }; async () => { await a; for await (const y of b) a(y
 a++ / b; (a) / b / a; do a(); while (b) /a/.test(b);
 var s = 'a' + "b\\"a" + 1.5e3 / a; 1 .a; 5..b; 0xa; 1_0n / a; // a b
 /* a */ return_(a); typeof a; void b; o = { if: a, class: b, default: a, get: a, set: b, static: a, async: b };
+const own = class a extends b { static { this.x = a; } b() { return a; } }; a(b); const fn = function* b(x = b) { yield b; return a; }; b();
 if (a) { b } else { a } ({ a }); { a; b } try { a } catch { b } finally { a } try { a } catch (e) { b }
 `
 

@@ -1,7 +1,8 @@
 /**
  * One pass over the text of a bundled module: finds references to given names, and top-level await, without a parse tree
  * (a tree of a 4 MB bundle does not fit a Worker). Relies on what esbuild prints: semicolons everywhere, and no nested scope
- * that shadows an imported name. Checked against a real parser in scan.test.ts.
+ * that shadows an imported name, but for the own name of a class or function expression (lowered decorators keep it). Checked
+ * against a real parser in scan.test.ts.
  */
 export interface Reference {
   start: number
@@ -34,6 +35,9 @@ interface Bracket {
   /** `class` was read, its body is awaited; and whether as an expression. */
   awaitsClass: false | 'statement' | 'expression'
   awaitsFunction: false | 'statement' | 'expression'
+  /** Own name of the class or function expression whose body is awaited, and of the one this is the body of. */
+  awaitedName: string
+  ownName: string
 }
 
 const beforeExpression = new Set(
@@ -149,7 +153,14 @@ export function scanModule(source: string, names: ReadonlySet<string>, skip: rea
     if (top.atKey) return readKey(text, start, wordEnd)
     // Minifiers use `of` as a name, so what stands before it decides.
     if (text === 'of' && top.isFor && !expression) return after(text, true)
-    if (names.has(text)) return readReference(text, start, wordEnd)
+    if (names.has(text)) {
+      if (isNameOfExpression()) {
+        top.awaitedName = text
+        return after('name', false)
+      }
+      if (stack.some((open) => open.ownName === text || open.awaitedName === text)) return after('name', false)
+      return readReference(text, start, wordEnd)
+    }
     if (text === 'function') {
       top.awaitsFunction = statement || previous === 'async-statement' ? 'statement' : 'expression'
       return after(text, false)
@@ -170,6 +181,11 @@ export function scanModule(source: string, names: ReadonlySet<string>, skip: rea
       beforeExpression.has(text) || text === 'break' || text === 'continue' ? text : 'name',
       beforeExpression.has(text),
     )
+  }
+
+  function isNameOfExpression(): boolean {
+    if (previous === 'class') return top.awaitsClass === 'expression'
+    return (previous === 'function' || previous === '*') && top.awaitsFunction === 'expression'
   }
 
   function readKey(text: string, start: number, wordEnd: number): undefined {
@@ -301,7 +317,7 @@ export function scanModule(source: string, names: ReadonlySet<string>, skip: rea
     if (top.awaitsClass && previous !== '=' && previous !== '(') {
       const isValue = top.awaitsClass === 'expression'
       top.awaitsClass = false
-      push('class', { atKey: true, isValue })
+      push('class', { atKey: true, isValue, ownName: takeAwaitedName() })
       return after('{', false)
     }
     if (previous === '=>') {
@@ -311,7 +327,7 @@ export function scanModule(source: string, names: ReadonlySet<string>, skip: rea
     if (previous === ')') {
       const isValue = top.awaitsFunction === 'expression' || top.kind === 'object'
       top.awaitsFunction = false
-      push('function', { isValue })
+      push('function', { isValue, ownName: takeAwaitedName() })
       return after('{', true, true)
     }
     const isBlock = statement || previous === 'head)' || previous === 'catch' || previous === 'static' || previous === 'else'
@@ -321,6 +337,12 @@ export function scanModule(source: string, names: ReadonlySet<string>, skip: rea
     }
     push('object', { atKey: true, isValue: true })
     after('{', true)
+  }
+
+  function takeAwaitedName(): string {
+    const name = top.awaitedName
+    top.awaitedName = ''
+    return name
   }
 
   /** Reads the text of a template from after its opening quote or a `}`. */
@@ -363,6 +385,8 @@ function bracket(kind: BracketKind): Bracket {
     arrowBody: false,
     awaitsClass: false,
     awaitsFunction: false,
+    awaitedName: '',
+    ownName: '',
   }
 }
 

@@ -89,9 +89,10 @@ export function runRoutes(app: App): void {
       body: replayBodySchema,
     },
     async (c) => {
-      const { caller } = await environmentOf(c)
+      const { principal, caller } = await environmentOf(c)
       const body = await readBody(c, replayBodySchema, { optional: true, maxBytes: limits.triggerBodyBytes })
-      return c.json({ id: (await runs.replayRun(c.env, caller, c.req.param('runId') as string, body, triggerContext(c))).id })
+      const context = triggerContext(c, principal)
+      return c.json({ id: (await runs.replayRun(c.env, caller, c.req.param('runId') as string, body, context)).id })
     },
   )
 

@@ -13,6 +13,19 @@ export function parseDuration(text: string): number | undefined {
   return total
 }
 
+/** Seconds in the longest units that fit: 3600 is `1h`, 90 is `1m30s`. */
+export function formatDuration(seconds: number): string {
+  let rest = Math.floor(seconds)
+  let text = ''
+  for (const unit of ['w', 'd', 'h', 'm', 's']) {
+    const size = (unitMs[unit] as number) / 1_000
+    const count = Math.floor(rest / size)
+    if (count > 0) text += `${count}${unit}`
+    rest -= count * size
+  }
+  return text || '0s'
+}
+
 /** A duration from now or a date; undefined = unreadable. */
 export function parseInstant(value: string, now: number): number | undefined {
   const duration = parseDuration(value)

@@ -11,6 +11,10 @@ export const limits = {
   metadataBodyBytes: 2_097_152,
   tags: 10,
   tagChars: 128,
+  /** What is kept of a batch item over its limit, to read its index and task from. */
+  batchItemHeadBytes: 65_536,
+  int32: 2_147_483_647,
+  externalIdChars: 128,
   tokenCreateBodyBytes: 10_240,
   tokenCompleteBodyBytes: 3_145_728,
   idempotencyKeyChars: 2_048,

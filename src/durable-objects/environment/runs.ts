@@ -10,9 +10,11 @@ import type {
   TaskRunError,
   TriggerInput,
   TriggerResult,
+  WorkerVersion,
 } from '../../contracts/rpc.ts'
 import { applyMetadataOperations } from '../../core/metadata/operations.ts'
 import { admitNext, explainWaiting } from '../../core/queue/admission.ts'
+import { declaresQueue } from '../../core/queue/declared.ts'
 import { buildExecution, costOf, machineOf } from '../../core/run/execution.ts'
 import { afterFailure } from '../../core/run/retry.ts'
 import { freesIdempotencyKey, isFinal, isQueued, move } from '../../core/run/statuses.ts'
@@ -36,6 +38,9 @@ const runTreeDepth = 100
 /** Lost this often in a row without progress, the run fails as stalled (design §3.1.9). */
 const lostLimit = 3
 const spanBytes = 1_048_576
+/** The row of the idempotency keys that no task can have; tokens live 30 days at most. */
+const oneTimeTokens = '$one-time-token'
+const oneTimeMs = 30 * 86_400_000
 
 export interface Turn {
   state: EnvironmentState
@@ -47,6 +52,9 @@ export interface Turn {
 export function trigger(turn: Turn, input: TriggerInput): RpcResult<TriggerResult> {
   const { state, now } = turn
   const { options } = input
+  if (oneTimeUsed(turn, options.oneTimeToken, input.runId)) {
+    return refusal('UNPROCESSABLE', `Cannot trigger ${input.task} with a one-time use token as it has already been used.`, 422)
+  }
   // The parent of a batch waits for the batch as a whole, not for each item.
   const waitingParent = options.resumeParentOnCompletion && !options.batch ? options.parentRunId : undefined
   const repeated = state.operations.get(input.operationId) ?? childWithOperation(turn, options.parentRunId, input.operationId)
@@ -80,7 +88,16 @@ export function trigger(turn: Turn, input: TriggerInput): RpcResult<TriggerResul
   if (locked && !task) {
     return refusal('UNPROCESSABLE', `Task '${input.task}' not found on locked version '${options.lockToVersion}'.`, 422)
   }
-  const queue = options.queue ?? task?.queue?.name ?? `task/${input.task}`
+  if (locked && options.queue && !declaresQueue(locked, options.queue)) {
+    return refusal(
+      'UNPROCESSABLE',
+      `Specified queue '${options.queue}' not found or not associated with locked version '${options.lockToVersion}'.`,
+      422,
+    )
+  }
+  // A replay keeps its queue only while that exists (8.9).
+  const isGone = options.replayOf !== undefined && options.queue && state.version && !declaresQueue(state.version, options.queue)
+  const queue = (isGone ? undefined : options.queue) ?? task?.queue?.name ?? `task/${input.task}`
   const delayed = options.delayUntil !== undefined && options.delayUntil > now
   const run: StoredRun = {
     id: input.runId,
@@ -134,12 +151,22 @@ export function trigger(turn: Turn, input: TriggerInput): RpcResult<TriggerResul
     },
   }
   state.add(run, { payload: options.payload, ...optional('metadata', options.metadata) })
+  spendOneTime(turn, options.oneTimeToken, run.id)
   if (options.idempotencyKey)
     putKey(state.sql, input.task, options.idempotencyKey, run.id, options.idempotencyKeyExpiresAt ?? now + 2_592_000_000)
   if (delayed) state.due.add({ at: options.delayUntil as number, kind: 'start', id: run.id })
   else intoQueue(turn, run)
   if (waitingParent) blockOn(turn, waitingParent, { kind: 'run', runId: run.id })
   return value({ id: run.id, isCached: false })
+}
+
+/** The same call repeated finds its own id and is no second use. */
+export function oneTimeUsed(turn: Turn, token: string | undefined, id: string): boolean {
+  const known = token ? findKey(turn.state.sql, oneTimeTokens, token) : undefined
+  return known !== undefined && known.runId !== id
+}
+export function spendOneTime(turn: Turn, token: string | undefined, id: string): void {
+  if (token) putKey(turn.state.sql, oneTimeTokens, token, id, turn.now + oneTimeMs)
 }
 
 /** A restarted attempt repeats its calls: the child it already has is found under the parent, durably. */
@@ -199,10 +226,11 @@ export function startAttempt(turn: Turn, run: StoredRun, next: boolean): void {
       ? state.versionNamed(run.engine.lockToVersion)
       : state.version
   const task = version?.tasks.find((candidate) => candidate.id === run.task)
-  if (!version || !task || !state.identity) {
+  const reason = whyNotStartable(version, task, run)
+  if (!version || !task || !state.identity || reason) {
     state.releaseSlot(run)
     run.status = move(run.status, 'PENDING_VERSION')
-    run.waitingReason = version ? `no version has task ${run.task}` : 'nothing is deployed in this environment'
+    run.waitingReason = reason
     state.changed(run, now)
     return
   }
@@ -233,6 +261,18 @@ export function startAttempt(turn: Turn, run: StoredRun, next: boolean): void {
     now,
   })
   turn.executors.start(turn, run, version, execution)
+}
+
+function whyNotStartable(
+  version: WorkerVersion | undefined,
+  task: TaskDefinition | undefined,
+  run: StoredRun,
+): string | undefined {
+  if (!version) return 'nothing is deployed in this environment'
+  if (!task) return `no version has task ${run.task}`
+  // Decided once: later attempts stay on the version they began with.
+  const isFirst = run.version === undefined
+  return isFirst && !declaresQueue(version, run.queue) ? `version ${version.version} declares no queue ${run.queue}` : undefined
 }
 
 export function finish(turn: Turn, input: FinishInput): RpcResult<{ released: boolean }> {

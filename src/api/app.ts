@@ -3,7 +3,7 @@ import { OpenAPIHono } from '@hono/zod-openapi'
 import { batchRoutes } from './batches.ts'
 import { deploymentRoutes } from './deployments.ts'
 import { environmentVariableRoutes } from './envvars.ts'
-import { handleError, notFound } from './error-handler.ts'
+import { handleError, unanswered } from './error-handler.ts'
 import { packetRoutes } from './packets.ts'
 import { platformRoutes, unbuiltRoutes } from './platform.ts'
 import { projectRoutes } from './projects.ts'
@@ -21,7 +21,7 @@ export const documentInfo = { openapi: '3.1.0', info: { title: 'trigger.do', ver
 export function createApp(): App {
   const app = new OpenAPIHono<Bindings>()
   app.onError(handleError)
-  app.notFound(notFound)
+  app.notFound(unanswered(app))
   app.use('*', async (c, next) => {
     if (c.req.method === 'OPTIONS')
       return new Response(null, { status: 200, headers: preflight(c.req.header('access-control-request-headers')) })

@@ -183,6 +183,7 @@ export function batchRoutes(app: App): void {
         requireParent(principal, parsed.data.options?.parentRunId)
         await sender.add(parsed.data)
       }
+      if (lineNumber === 0) throw new OperationError('INVALID_REQUEST', 'Request body is empty')
       return c.json({ id, ...(await sender.finish()), runCount: record.runCount })
     },
   )

@@ -52,11 +52,10 @@ export function environmentVariableRoutes(app: App): void {
       const body = (c.req.header('content-type') ?? '').includes('multipart/form-data')
         ? await formBody(c)
         : await readBody(c, importSchema)
-      const variables = usable(body.variables)
-      if (Object.keys(variables).length === 0 && Object.keys(body.parentVariables ?? {}).length === 0) {
-        throw new OperationError('INVALID_REQUEST', 'You must set at least one valid variable.')
-      }
-      await store(c, identity, variables, body.override, body.isSecret)
+      const [variables, parents] = [usable(body.variables), usable(body.parentVariables ?? {})]
+      if (Object.keys(variables).length === 0 && Object.keys(parents).length === 0) throw nothingToSet()
+      if (Object.keys(parents).length > 0) await store(c, identity, parents, { ...settingsOf(body), parent: true })
+      if (Object.keys(variables).length > 0) await store(c, identity, variables, settingsOf(body))
       return c.json({ success: true })
     },
   )
@@ -74,9 +73,8 @@ export function environmentVariableRoutes(app: App): void {
       const identity = await target(c)
       const body = await readBody(c, createSchema)
       const variables = usable({ [body.name]: body.value })
-      if (Object.keys(variables).length === 0)
-        throw new OperationError('INVALID_REQUEST', 'You must set at least one valid variable.')
-      await store(c, identity, variables, true, body.isSecret)
+      if (Object.keys(variables).length === 0) throw nothingToSet()
+      await store(c, identity, variables, settingsOf({ ...body, override: true }))
       return c.json({ success: true })
     },
   )
@@ -92,7 +90,7 @@ export function environmentVariableRoutes(app: App): void {
       const identity = await target(c)
       const variable = await existing(c, identity)
       const body = await readBody(c, updateSchema)
-      await store(c, identity, { [variable.name]: body.value }, true, undefined)
+      await store(c, identity, { [variable.name]: body.value }, { override: true })
       return c.json({ success: true })
     })
   }
@@ -131,14 +129,21 @@ function usable(variables: Record<string, string>): Record<string, string> {
   return Object.fromEntries(Object.entries(variables).filter(([name, value]) => value.trim() !== '' && !reserved.has(name)))
 }
 
-async function store(
-  c: Ctx,
-  identity: EnvironmentIdentity,
-  variables: Record<string, string>,
-  override: boolean,
-  isSecret: boolean | undefined,
-): Promise<void> {
-  const options = { override, ...(isSecret === undefined ? {} : { isSecret }) }
+function nothingToSet(): OperationError {
+  return new OperationError('INVALID_REQUEST', 'You must set at least one valid variable.')
+}
+
+interface Settings {
+  override: boolean
+  isSecret?: boolean
+  parent?: boolean
+}
+
+function settingsOf(body: { override: boolean; isSecret?: boolean | undefined }): Settings {
+  return { override: body.override, ...(body.isSecret === undefined ? {} : { isSecret: body.isSecret }) }
+}
+
+async function store(c: Ctx, identity: EnvironmentIdentity, variables: Record<string, string>, options: Settings): Promise<void> {
   const { conflicts } = await callProject(c.env, identity.projectId, (project) =>
     project.setVariables(identity.locator, variables, options),
   )

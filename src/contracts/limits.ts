@@ -31,4 +31,6 @@ export const limits = {
   idempotencyKeyMs: 30 * 86_400_000,
   listWindowMs: 7 * 86_400_000,
   defaultBodyBytes: 1_048_576,
+  /** What is read of a body over its limit, so that the refusal reaches the client. */
+  discardBytes: 33_554_432,
 } as const

@@ -285,7 +285,8 @@ export interface ProjectObject {
   setVariables(
     locator: string,
     variables: Record<string, string>,
-    options: { override: boolean; isSecret?: boolean },
+    /** `parent`: those of the environment a branch inherits from; nothing happens when there is none. */
+    options: { override: boolean; isSecret?: boolean; parent?: boolean },
   ): Promise<{ conflicts: string[] }>
   deleteVariable(locator: string, name: string): Promise<boolean>
 }

@@ -153,10 +153,13 @@ export class ProjectDO extends DurableObject<Env> implements ProjectObject {
   }
 
   async setVariables(
-    locator: string,
+    target: string,
     variables: Record<string, string>,
-    options: { override: boolean; isSecret?: boolean },
+    options: { override: boolean; isSecret?: boolean; parent?: boolean },
   ): Promise<{ conflicts: string[] }> {
+    const parent = this.first('SELECT parent FROM environments WHERE locator = ?', target)?.parent
+    if (options.parent && !parent) return { conflicts: [] }
+    const locator = options.parent ? (parent as string) : target
     const sealed: [string, string][] = []
     for (const [name, value] of Object.entries(variables)) sealed.push([name, await encrypt(this.root(), variableLabel, value)])
     const conflicts = options.override

@@ -138,10 +138,12 @@ function addItem(turn: Turn, batch: StoredBatch, item: BatchItem): string {
   const { payload } = item.options
   const message = refused?.message ?? result?.error.message ?? 'refused'
   const errorCode = refused?.code ?? 'BATCH_ITEM_COULD_NOT_TRIGGER'
-  const failed = trigger(turn, { ...input, options: { payload, ...place, delayUntil: Number.MAX_SAFE_INTEGER } })
+  // Delayed, so that it never enters the queue on its way to its end.
+  const failed = trigger(turn, { ...input, options: { payload, ...place, delayUntil: turn.now + 60_000 } })
   const run = failed.ok ? turn.state.find(failed.value.id) : undefined
   if (!run) throw new Error(`A batch item could not be recorded: ${message}`)
   run.status = 'PENDING'
+  delete run.delayUntil
   end(turn, run, 'SYSTEM_FAILURE', { type: 'INTERNAL_ERROR', code: errorCode, message }, [])
   batch.errors.push({ index: item.index, taskIdentifier: item.task, error: message, errorCode })
   return run.id

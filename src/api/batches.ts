@@ -11,6 +11,7 @@ import { linesOf } from './lines.ts'
 import { defined, iso } from './present-run.ts'
 import { grantUploads, spendBatch } from './rate-limit.ts'
 import { environmentOf, readBody, requireScope, tokenHeaders, validationText } from './request.ts'
+import * as responses from './responses.ts'
 import { type App, type Ctx, route } from './route.ts'
 import { resultOf } from './runs.ts'
 import { requireParent, triggerContext } from './trigger.ts'
@@ -25,6 +26,8 @@ export function batchRoutes(app: App): void {
       path: '/api/v1/tasks/batch',
       operationId: 'batchTriggerV1',
       summary: 'Trigger many tasks (3.3)',
+      response: responses.batchV1,
+      status: 202,
       tag,
       body: batchBodySchema,
     },
@@ -51,6 +54,8 @@ export function batchRoutes(app: App): void {
       path: '/api/v2/tasks/batch',
       operationId: 'batchTriggerV2',
       summary: 'Trigger many tasks (4.0)',
+      response: responses.batchV2,
+      status: 202,
       tag,
       body: batchBodySchema,
     },
@@ -69,6 +74,7 @@ export function batchRoutes(app: App): void {
       path: '/api/v1/tasks/:taskId/batch',
       operationId: 'batchTriggerTask',
       summary: 'Trigger one task many times',
+      response: responses.batchOfTask,
       tag,
       body: taskBatchSchema,
     },
@@ -90,6 +96,8 @@ export function batchRoutes(app: App): void {
       path: '/api/v3/batches',
       operationId: 'createBatch',
       summary: 'Create a batch',
+      response: responses.createdBatch,
+      status: 202,
       tag,
       body: createBatchSchema,
     },
@@ -131,6 +139,7 @@ export function batchRoutes(app: App): void {
       path: '/api/v3/batches/:batchId/items',
       operationId: 'addBatchItems',
       summary: 'Stream the items of a batch',
+      response: responses.batchItems,
       tag,
     },
     async (c) => {
@@ -195,6 +204,7 @@ export function batchRoutes(app: App): void {
         method: 'get',
         path: `/api/${version}/batches/:batchId`,
         operationId: `retrieveBatch${version.toUpperCase()}`,
+        response: version === 'v1' ? responses.readBatchV1 : responses.readBatchV2,
         summary: 'Read a batch',
         tag,
       },
@@ -234,6 +244,7 @@ export function batchRoutes(app: App): void {
       path: '/api/v1/batches/:batchId/results',
       operationId: 'getBatchResults',
       summary: 'Results of finished runs',
+      response: responses.batchResults,
       tag,
     },
     async (c) => {

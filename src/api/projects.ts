@@ -15,6 +15,7 @@ import {
   upsertBranch,
 } from '../operations/projects.ts'
 import { bearer, environmentOf, originOf, readBody, userOf } from './request.ts'
+import * as responses from './responses.ts'
 import { type App, type Ctx, route } from './route.ts'
 
 const tag = 'projects'
@@ -61,7 +62,14 @@ export function projectRoutes(app: App): void {
 
   route(
     app,
-    { method: 'get', path: '/api/v1/projects', operationId: 'listProjects', summary: 'List projects', tag },
+    {
+      method: 'get',
+      path: '/api/v1/projects',
+      operationId: 'listProjects',
+      summary: 'List projects',
+      response: z.array(responses.project),
+      tag,
+    },
     async (c) => {
       const user = await userOf(c)
       const all = await callDirectory(c.env, (directory) => directory.listProjects(user.userId))
@@ -93,6 +101,7 @@ export function projectRoutes(app: App): void {
       path: '/api/v1/orgs/:org/projects',
       operationId: 'createProject',
       summary: 'Create a project',
+      response: responses.project,
       tag,
       body: nameSchema,
     },
@@ -105,7 +114,14 @@ export function projectRoutes(app: App): void {
 
   route(
     app,
-    { method: 'get', path: '/api/v1/projects/:ref', operationId: 'getProject', summary: 'Read a project', tag },
+    {
+      method: 'get',
+      path: '/api/v1/projects/:ref',
+      operationId: 'getProject',
+      summary: 'Read a project',
+      response: responses.project,
+      tag,
+    },
     async (c) => {
       const user = await userOf(c)
       return c.json(presentProject(await projectByRef(c.env, user, c.req.param('ref') as string)))
@@ -125,6 +141,7 @@ export function projectRoutes(app: App): void {
       path: branchPath,
       operationId: 'upsertBranch',
       summary: 'Create or update a branch',
+      response: responses.idOnly,
       tag,
       body: branchSchema,
     },
@@ -156,18 +173,29 @@ export function projectRoutes(app: App): void {
       return c.json({ branch })
     },
   )
-  route(app, { method: 'get', path: branchPath, operationId: 'listBranches', summary: 'List branches', tag }, async (c) => {
-    const user = await userOf(c)
-    const summary = await projectByRef(c.env, user, c.req.param('ref') as string)
-    const branches = await callProject(c.env, summary.id, (project) => project.listBranches())
-    return c.json({
-      branches: branches.map((branch) => ({
-        ...branch,
-        createdAt: new Date(branch.createdAt).toISOString(),
-        updatedAt: new Date(branch.updatedAt).toISOString(),
-      })),
-    })
-  })
+  route(
+    app,
+    {
+      method: 'get',
+      path: branchPath,
+      operationId: 'listBranches',
+      summary: 'List branches',
+      response: responses.branchList,
+      tag,
+    },
+    async (c) => {
+      const user = await userOf(c)
+      const summary = await projectByRef(c.env, user, c.req.param('ref') as string)
+      const branches = await callProject(c.env, summary.id, (project) => project.listBranches())
+      return c.json({
+        branches: branches.map((branch) => ({
+          ...branch,
+          createdAt: new Date(branch.createdAt).toISOString(),
+          updatedAt: new Date(branch.updatedAt).toISOString(),
+        })),
+      })
+    },
+  )
 
   route(
     app,
@@ -176,6 +204,7 @@ export function projectRoutes(app: App): void {
       path: `/api/v1/projects/:ref/${env}`,
       operationId: 'getProjectEnvironment',
       summary: 'Key and address of an environment',
+      response: responses.environmentKey,
       tag,
     },
     async (c) => {
@@ -206,6 +235,7 @@ export function projectRoutes(app: App): void {
       path: `/api/v1/projects/:ref/${env}/regenerate-api-key`,
       operationId: 'regenerateKey',
       summary: 'A new secret key; the old one works for 24 hours, or not any more with revokeNow',
+      response: responses.environmentKey,
       tag,
       body: rotateSchema,
     },

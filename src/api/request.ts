@@ -81,6 +81,15 @@ export function requireScope(principal: EnvironmentPrincipal, requirements: Requ
   })
 }
 
+/** What a signed link names, or nothing when the address cannot be read. */
+export function linkKey(c: Ctx, prefix: string): string {
+  try {
+    return decodeURIComponent(new URL(c.req.url).pathname.slice(prefix.length))
+  } catch {
+    return ''
+  }
+}
+
 export function isModern(c: Ctx): boolean {
   return c.req.header('x-trigger-api-version') === modernApiVersion
 }

@@ -1,4 +1,3 @@
-import { z } from 'zod'
 import { allowsAny } from '../auth/scopes.ts'
 import { OperationError } from '../contracts/errors.ts'
 import { limits } from '../contracts/limits.ts'
@@ -6,6 +5,7 @@ import { triggerBodySchema } from '../contracts/trigger.schema.ts'
 import type { EnvironmentPrincipal } from '../operations/authenticate.ts'
 import { type TriggerContext, triggerTask } from '../operations/trigger.ts'
 import { environmentOf, readBody, requireScope, tokenHeaders } from './request.ts'
+import * as responses from './responses.ts'
 import { type App, type Ctx, route } from './route.ts'
 
 export function triggerRoutes(app: App): void {
@@ -18,7 +18,7 @@ export function triggerRoutes(app: App): void {
       summary: 'Trigger one task',
       tag: 'tasks',
       body: triggerBodySchema,
-      response: z.object({ id: z.string(), isCached: z.boolean() }),
+      response: responses.triggered,
     },
     async (c) => {
       const { principal, caller } = await environmentOf(c, { publicToken: true })

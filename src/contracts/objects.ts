@@ -285,8 +285,9 @@ export interface ProjectObject {
   setVariables(
     locator: string,
     variables: Record<string, string>,
-    /** `parent`: those of the environment a branch inherits from; nothing happens when there is none. */
-    options: { override: boolean; isSecret?: boolean; parent?: boolean },
+    options: { override: boolean; isSecret?: boolean },
+    /** Of the environment a branch inherits from; ignored when there is none. */
+    parentVariables?: Record<string, string>,
   ): Promise<{ conflicts: string[] }>
   deleteVariable(locator: string, name: string): Promise<boolean>
 }

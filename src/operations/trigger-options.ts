@@ -105,7 +105,7 @@ function queueName(queue: unknown, task: string): string | undefined {
 
 /** A date in the past and unreadable text mean no delay. */
 function delayOf(delay: string | number | undefined, now: number): number | undefined {
-  const at = typeof delay === 'string' ? parseInstant(delay, now) : delay
+  const at = delay === undefined ? undefined : parseInstant(delay, now)
   return at !== undefined && at > now ? at : undefined
 }
 

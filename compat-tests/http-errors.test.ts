@@ -60,9 +60,18 @@ describe('answers to bad requests', () => {
     expect(answer).toMatchObject({ status: 413, body: { error: 'Request body too large' } })
   })
 
-  it('404 or 405 for a route or method that is not there', async () => {
-    expect((await http('GET', '/api/v1/no-such-route')).status).toBe(404)
-    expect([404, 405]).toContain((await http('GET', '/api/v1/tasks/add-one/trigger')).status)
+  it('404 for a route that is not there, 405 for a method that is not', async () => {
+    expect(await http('GET', '/api/v1/no-such-route')).toMatchObject({ status: 404, body: { error: 'Not found' } })
+    for (const [method, path, allow] of [
+      ['GET', '/api/v1/tasks/add-one/trigger', 'POST'],
+      ['DELETE', '/api/v1/runs', 'GET'],
+      ['POST', '/api/v3/runs/run_x', 'GET'],
+      ['PATCH', '/api/v1/runs/run_x/metadata', 'GET, PUT'],
+    ] as const) {
+      const answer = await http(method, path)
+      expect(answer, `${method} ${path}`).toMatchObject({ status: 405, body: { error: 'Method not allowed' } })
+      expect(answer.headers.get('allow')).toBe(allow)
+    }
   })
 
   it('422 for a version nobody deployed', async () => {
@@ -70,7 +79,10 @@ describe('answers to bad requests', () => {
       payload: { n: 1 },
       options: { lockToVersion: '20200101.1' },
     })
-    expect(answer.status).toBe(422)
+    expect(answer).toMatchObject({
+      status: 422,
+      body: { error: "Task locked to version '20200101.1', but no worker found with that version." },
+    })
   })
 
   it('one key opens one environment only', async () => {

@@ -77,10 +77,12 @@ describe.each(['sdk3317', 'sdk407'])('the client of %s', (name) => {
   })
 
   it('reads environment variables', async () => {
-    await sdk.envvars.create(plain.ref, 'prod', { name: `OLD_${name.toUpperCase()}`, value: 'a value' }).catch((error: unknown) => {
-      // 3.3.17 asks with the secret key, which may not write here; it is told so.
-      expect(error).toMatchObject({ status: expect.any(Number) })
-    })
+    await sdk.envvars
+      .create(plain.ref, 'prod', { name: `OLD_${name.toUpperCase()}`, value: 'a value' })
+      .catch((error: unknown) => {
+        // 3.3.17 asks with the secret key, which may not write here; it is told so.
+        expect(error).toMatchObject({ status: expect.any(Number) })
+      })
     expect(Array.isArray(await sdk.envvars.list(plain.ref, 'prod'))).toBe(true)
   })
 })

@@ -42,7 +42,7 @@ describe('trigger', () => {
     expect(locatorOf(answer.id)).toBe(access.identity.locator)
     expect(seen[0]).toMatchObject({
       task: 'my/task é',
-      options: { tags: ['one'], queue: 'myq', ttl: '120s', payload: { data: '{"json":1}' } },
+      options: { tags: ['one'], queue: 'myq', ttl: '2m', payload: { data: '{"json":1}' } },
     })
     expect(JSON.parse(response.headers.get('x-trigger-jwt-claims') as string)).toMatchObject({
       sub: access.identity.id,

@@ -3,9 +3,9 @@ import { OpenAPIHono } from '@hono/zod-openapi'
 import { batchRoutes } from './batches.ts'
 import { deploymentRoutes } from './deployments.ts'
 import { environmentVariableRoutes } from './envvars.ts'
-import { handleError, notFound } from './error-handler.ts'
+import { handleError, unanswered } from './error-handler.ts'
 import { packetRoutes } from './packets.ts'
-import { platformRoutes, unbuiltRoutes } from './platform.ts'
+import { platformRoutes } from './platform.ts'
 import { projectRoutes } from './projects.ts'
 import { queueRoutes } from './queues.ts'
 import { rateLimit } from './rate-limit.ts'
@@ -14,6 +14,7 @@ import { runRoutes } from './runs.ts'
 import { scheduleRoutes } from './schedules.ts'
 import { traceRoutes } from './traces.ts'
 import { triggerRoutes } from './trigger.ts'
+import { unbuiltRoutes } from './unbuilt.ts'
 import { waitpointRoutes } from './waitpoints.ts'
 
 export const documentInfo = { openapi: '3.1.0', info: { title: 'trigger.do', version: '0.1.0' } }
@@ -21,7 +22,7 @@ export const documentInfo = { openapi: '3.1.0', info: { title: 'trigger.do', ver
 export function createApp(): App {
   const app = new OpenAPIHono<Bindings>()
   app.onError(handleError)
-  app.notFound(notFound)
+  app.notFound(unanswered(app))
   app.use('*', async (c, next) => {
     if (c.req.method === 'OPTIONS')
       return new Response(null, { status: 200, headers: preflight(c.req.header('access-control-request-headers')) })

@@ -92,13 +92,13 @@ describe('deployments', () => {
       queues: [],
       warnings: [],
     }
-    const first = await task.createDeployment(identity, { id: 'deployment_1', contentHash: '-', bundleHash: 'h' })
+    const first = await task.createDeployment(identity, { id: 'deployment_1', contentHash: '-' })
     expect(first.version).toMatch(/^\d{8}\.1$/)
-    expect(await task.completeDeployment(identity, first.id, index, true, {})).toMatchObject({
+    expect(await task.completeDeployment(identity, first.id, { index, bundleHash: 'h' }, true, {})).toMatchObject({
       ok: true,
       value: { status: 'DEPLOYED', isCurrent: true },
     })
-    const second = await task.createDeployment(identity, { id: 'deployment_2', contentHash: '-', bundleHash: '' })
+    const second = await task.createDeployment(identity, { id: 'deployment_2', contentHash: '-' })
     await task.failDeployment(second.id, { name: 'NO_TASKS', message: 'none' })
     expect(await task.currentDeployment()).toMatchObject({ id: first.id })
     expect(await task.promote(identity, second.version, {})).toMatchObject({ ok: false, error: { status: 400 } })

@@ -6,11 +6,15 @@ import { batchBodySchema, createBatchSchema, indexedItemSchema, triggerBodySchem
 import type { EnvironmentPrincipal } from '../operations/authenticate.ts'
 import * as batches from '../operations/batches.ts'
 import { getRun } from '../operations/runs.ts'
+import { notBuilt } from '../operations/trigger-options.ts'
+import { linesOf } from './lines.ts'
 import { defined, iso } from './present-run.ts'
+import { grantUploads, spendBatch } from './rate-limit.ts'
 import { environmentOf, readBody, requireScope, tokenHeaders, validationText } from './request.ts'
+import * as responses from './responses.ts'
 import { type App, type Ctx, route } from './route.ts'
 import { resultOf } from './runs.ts'
-import { triggerContext } from './trigger.ts'
+import { requireParent, triggerContext } from './trigger.ts'
 
 const tag = 'batches'
 
@@ -22,6 +26,8 @@ export function batchRoutes(app: App): void {
       path: '/api/v1/tasks/batch',
       operationId: 'batchTriggerV1',
       summary: 'Trigger many tasks (3.3)',
+      response: responses.batchV1,
+      status: 202,
       tag,
       body: batchBodySchema,
     },
@@ -34,7 +40,7 @@ export function batchRoutes(app: App): void {
         caller,
         body.items,
         { ...shared, ...(idempotencyKey ? { idempotencyKey } : {}) },
-        triggerContext(c),
+        triggerContext(c, principal),
       )
       const answer = { id: batch.id, isCached: batch.isCached, ...(idempotencyKey ? { idempotencyKey } : {}), runs }
       return c.json(answer, 202, await batchHeaders(c, principal, batch.id))
@@ -48,12 +54,14 @@ export function batchRoutes(app: App): void {
       path: '/api/v2/tasks/batch',
       operationId: 'batchTriggerV2',
       summary: 'Trigger many tasks (4.0)',
+      response: responses.batchV2,
+      status: 202,
       tag,
       body: batchBodySchema,
     },
     async (c) => {
       const { principal, body, caller } = await openBatch(c)
-      const { batch } = await batches.batchTrigger(c.env, caller, body.items, parentOf(body), triggerContext(c))
+      const { batch } = await batches.batchTrigger(c.env, caller, body.items, parentOf(body), triggerContext(c, principal))
       return c.json({ id: batch.id, runCount: body.items.length }, 202, await batchHeaders(c, principal, batch.id))
     },
   )
@@ -66,15 +74,17 @@ export function batchRoutes(app: App): void {
       path: '/api/v1/tasks/:taskId/batch',
       operationId: 'batchTriggerTask',
       summary: 'Trigger one task many times',
+      response: responses.batchOfTask,
       tag,
       body: taskBatchSchema,
     },
     async (c) => {
-      const { caller } = await environmentOf(c)
+      const { principal, caller } = await environmentOf(c)
       const task = c.req.param('taskId') as string
       const body = await readBody(c, taskBatchSchema, { maxBytes: limits.triggerBodyBytes })
+      spendBatch(c, caller, body.items.length)
       const items = body.items.map((item) => ({ ...item, task }))
-      const { batch, runs } = await batches.batchTrigger(c.env, caller, items, {}, triggerContext(c))
+      const { batch, runs } = await batches.batchTrigger(c.env, caller, items, {}, triggerContext(c, principal))
       return c.json({ batchId: batch.id, runs: runs.map((run) => run.id) })
     },
   )
@@ -86,6 +96,8 @@ export function batchRoutes(app: App): void {
       path: '/api/v3/batches',
       operationId: 'createBatch',
       summary: 'Create a batch',
+      response: responses.createdBatch,
+      status: 202,
       tag,
       body: createBatchSchema,
     },
@@ -100,13 +112,16 @@ export function batchRoutes(app: App): void {
       else
         for (const id of body.taskIdentifiers) requireScope(principal, [...bare, { action: 'batchTrigger', type: 'tasks', id }])
       if (body.runCount > limits.batchItemsV3) throw tooMany(body.runCount, limits.batchItemsV3)
+      requireParent(principal, body.parentRunId)
+      spendBatch(c, caller, body.runCount)
       // No transport idempotency here: upstream keys on the body's key only (api-surface.md §1.10).
       const batch = await batches.createBatch(
         c.env,
         caller,
         { runCount: body.runCount, ...parentOf(body), ...(body.idempotencyKey ? { idempotencyKey: body.idempotencyKey } : {}) },
-        principal.oneTimeToken,
+        principal.oneTimeToken ? { oneTimeToken: principal.oneTimeToken } : {},
       )
+      grantUploads(batch.id)
       const answer = defined({
         id: batch.id,
         runCount: batch.runCount,
@@ -124,6 +139,7 @@ export function batchRoutes(app: App): void {
       path: '/api/v3/batches/:batchId/items',
       operationId: 'addBatchItems',
       summary: 'Stream the items of a batch',
+      response: responses.batchItems,
       tag,
     },
     async (c) => {
@@ -134,7 +150,7 @@ export function batchRoutes(app: App): void {
       }
       const id = c.req.param('batchId') as string
       if (!c.req.raw.body) throw new OperationError('INVALID_REQUEST', 'Request body is empty')
-      const sender = new batches.ItemSender(c.env, caller, id, triggerContext(c))
+      const sender = new batches.ItemSender(c.env, caller, id, triggerContext(c, principal))
       const record = await batches.getBatch(c.env, caller, id).catch((error) => {
         if (error instanceof OperationError && error.code === 'NOT_FOUND')
           throw new OperationError('UNPROCESSABLE', `Batch ${id} not found`)
@@ -143,11 +159,28 @@ export function batchRoutes(app: App): void {
       if (record.status === 'ABORTED')
         throw new OperationError('UNPROCESSABLE', `Batch ${id} is not in PENDING status (current: ABORTED)`)
       let lineNumber = 0
-      for await (const line of linesOf(c.req.raw.body)) {
+      const place = (index: number, task: string): void => {
+        if (index >= record.runCount) {
+          throw new OperationError('UNPROCESSABLE', `Item index ${index} exceeds batch runCount ${record.runCount}`)
+        }
+        requireScope(principal, [
+          { action: 'write', type: 'batch', id },
+          { action: 'batchTrigger', type: 'tasks', id: task },
+        ])
+      }
+      for await (const { text, isWhole } of linesOf(c.req.raw.body)) {
         lineNumber++
+        if (!isWhole) {
+          const head = batches.readItemHead(text)
+          if (!head) throw new OperationError('INVALID_REQUEST', `Invalid JSON at line ${lineNumber}`)
+          place(head.index, head.task)
+          const message = `The item is larger than the limit of ${limits.batchItemBytes} bytes`
+          await sender.refuse(head.index, head.task, 'PAYLOAD_TOO_LARGE', message)
+          continue
+        }
         let json: unknown
         try {
-          json = JSON.parse(line)
+          json = JSON.parse(text)
         } catch {
           throw new OperationError('INVALID_REQUEST', `Invalid JSON at line ${lineNumber}`)
         }
@@ -155,16 +188,11 @@ export function batchRoutes(app: App): void {
         const index = (json as { index?: unknown } | null)?.index
         if (!parsed.success)
           throw new OperationError('UNPROCESSABLE', `Invalid item at index ${String(index)}: ${validationText(parsed.error)}`)
-        const item = parsed.data
-        if (item.index >= record.runCount) {
-          throw new OperationError('UNPROCESSABLE', `Item index ${item.index} exceeds batch runCount ${record.runCount}`)
-        }
-        requireScope(principal, [
-          { action: 'write', type: 'batch', id },
-          { action: 'batchTrigger', type: 'tasks', id: item.task },
-        ])
-        await sender.add(item)
+        place(parsed.data.index, parsed.data.task)
+        requireParent(principal, parsed.data.options?.parentRunId)
+        await sender.add(parsed.data)
       }
+      if (lineNumber === 0) throw new OperationError('INVALID_REQUEST', 'Request body is empty')
       return c.json({ id, ...(await sender.finish()), runCount: record.runCount })
     },
   )
@@ -176,6 +204,7 @@ export function batchRoutes(app: App): void {
         method: 'get',
         path: `/api/${version}/batches/:batchId`,
         operationId: `retrieveBatch${version.toUpperCase()}`,
+        response: version === 'v1' ? responses.readBatchV1 : responses.readBatchV2,
         summary: 'Read a batch',
         tag,
       },
@@ -215,6 +244,7 @@ export function batchRoutes(app: App): void {
       path: '/api/v1/batches/:batchId/results',
       operationId: 'getBatchResults',
       summary: 'Results of finished runs',
+      response: responses.batchResults,
       tag,
     },
     async (c) => {
@@ -236,7 +266,13 @@ async function openBatch(c: Ctx): Promise<{ body: z.infer<typeof batchBodySchema
   const body = await readBody(c, batchBodySchema, { maxBytes: limits.batchBodyBytes })
   if (body.items.length === 0) throw new OperationError('INVALID_REQUEST', 'A batch must have at least one item.')
   if (body.items.length > limits.batchItemsV1) throw tooMany(body.items.length, limits.batchItemsV1)
-  for (const { task } of body.items) requireScope(principal, [{ action: 'batchTrigger', type: 'tasks', id: task }])
+  for (const { task, options } of body.items) {
+    requireScope(principal, [{ action: 'batchTrigger', type: 'tasks', id: task }])
+    requireParent(principal, options?.parentRunId)
+  }
+  requireParent(principal, body.parentRunId)
+  if (body.dependentAttempt) throw notBuilt('dependentAttempt (a wait from inside a run of SDK 3)')
+  spendBatch(c, caller, body.items.length)
   return { principal, caller, body }
 }
 
@@ -256,21 +292,4 @@ function batchHeaders(c: Ctx, principal: EnvironmentPrincipal, id: string): Prom
   const scopes = [`read:batch:${id}`]
   if (c.req.header('x-trigger-client') === 'browser') scopes.push(`write:batch:${id}`)
   return tokenHeaders(principal, scopes, 3_600, false)
-}
-
-/** Non-empty lines of a stream; one line is bounded, the stream is not. */
-async function* linesOf(body: ReadableStream<Uint8Array>): AsyncGenerator<string> {
-  const decoder = new TextDecoder()
-  const reader = body.getReader()
-  let rest = ''
-  for (;;) {
-    const { done, value } = await reader.read()
-    rest += done ? decoder.decode() : decoder.decode(value, { stream: true })
-    const lines = rest.split('\n')
-    rest = done ? '' : (lines.pop() as string)
-    // Somewhat above the item limit: an item over it still becomes a failed run (api-surface.md §7), a line without end does not.
-    if (rest.length > 8 * limits.batchItemBytes) throw new OperationError('TOO_LARGE', 'Request body too large')
-    for (const line of lines) if (line.trim() !== '') yield line
-    if (done) return
-  }
 }

@@ -8,7 +8,8 @@ import * as deployments from '../operations/deployments.ts'
 import { callTask } from '../operations/objects.ts'
 import { openLink } from '../operations/packets.ts'
 import { defined, iso } from './present-run.ts'
-import { environmentOf, originOf, queryError, readBody, requireScope, runCallerOf } from './request.ts'
+import { environmentOf, linkKey, originOf, queryError, readBody, requireScope, runCallerOf } from './request.ts'
+import * as responses from './responses.ts'
 import { type App, type Ctx, route } from './route.ts'
 
 const tag = 'deployments'
@@ -41,6 +42,7 @@ export function deploymentRoutes(app: App): void {
       path: '/api/v1/artifacts',
       operationId: 'createArtifact',
       summary: 'Where to upload a bundle',
+      response: responses.artifact,
       tag,
       body: artifactSchema,
     },
@@ -57,7 +59,7 @@ export function deploymentRoutes(app: App): void {
     { method: 'post', path: '/uploads/*', operationId: 'uploadArtifact', summary: 'Target of a signed upload', tag, open: true },
     async (c) => {
       const url = new URL(c.req.url)
-      const key = decodeURIComponent(url.pathname.slice('/uploads/'.length))
+      const key = linkKey(c, '/uploads/')
       const link = await openLink(c.env, 'POST', key, url.searchParams)
       if (!link) throw new OperationError('FORBIDDEN', 'The upload link is not valid or has expired.')
       const body = c.req.raw.body
@@ -76,6 +78,7 @@ export function deploymentRoutes(app: App): void {
       path: '/api/v1/deployments',
       operationId: 'createDeployment',
       summary: 'Deploy an uploaded bundle',
+      response: responses.newDeployment,
       tag,
       body: initializeSchema,
     },
@@ -108,7 +111,14 @@ export function deploymentRoutes(app: App): void {
 
   route(
     app,
-    { method: 'get', path: '/api/v1/deployments', operationId: 'listDeployments', summary: 'List deployments', tag },
+    {
+      method: 'get',
+      path: '/api/v1/deployments',
+      operationId: 'listDeployments',
+      summary: 'List deployments',
+      response: responses.deploymentList,
+      tag,
+    },
     async (c) => {
       const { principal, caller } = await environmentOf(c, { publicToken: true })
       requireScope(principal, [{ action: 'read', type: 'deployments' }])
@@ -134,7 +144,14 @@ export function deploymentRoutes(app: App): void {
   ] as const) {
     route(
       app,
-      { method: 'get', path: `/api/v1/deployments/${path}`, operationId, summary: `The ${path} deployment`, tag },
+      {
+        method: 'get',
+        path: `/api/v1/deployments/${path}`,
+        operationId,
+        summary: `The ${path} deployment`,
+        response: path === 'current' ? responses.deploymentItem : responses.deployment,
+        tag,
+      },
       async (c) => {
         const { principal, caller } = await environmentOf(c, { publicToken: true })
         requireScope(principal, [{ action: 'read', type: 'deployments' }])
@@ -150,7 +167,14 @@ export function deploymentRoutes(app: App): void {
 
   route(
     app,
-    { method: 'get', path: '/api/v1/deployments/:deploymentId', operationId: 'getDeployment', summary: 'Read a deployment', tag },
+    {
+      method: 'get',
+      path: '/api/v1/deployments/:deploymentId',
+      operationId: 'getDeployment',
+      summary: 'Read a deployment',
+      response: responses.deployment,
+      tag,
+    },
     async (c) => {
       const { principal, caller } = await environmentOf(c, { publicToken: true })
       requireScope(principal, [{ action: 'read', type: 'deployments' }])
@@ -169,6 +193,7 @@ export function deploymentRoutes(app: App): void {
       path: '/api/v1/deployments/:version/promote',
       operationId: 'promoteDeployment',
       summary: 'Make a version current',
+      response: responses.promoted,
       tag,
     },
     async (c) => {

@@ -7,6 +7,7 @@ import { variablesOf } from '../operations/deployments.ts'
 import { callProject } from '../operations/objects.ts'
 import { environmentFor, environmentSlugs } from '../operations/projects.ts'
 import { bearer, environmentOf, originOf, readBody } from './request.ts'
+import * as responses from './responses.ts'
 import { type App, type Ctx, route } from './route.ts'
 
 const tag = 'envvars'
@@ -28,7 +29,14 @@ const importSchema = z.object({
 export function environmentVariableRoutes(app: App): void {
   route(
     app,
-    { method: 'get', path: base, operationId: 'getWorkerVariables', summary: 'Variables with values, for workers', tag },
+    {
+      method: 'get',
+      path: base,
+      operationId: 'getWorkerVariables',
+      summary: 'Variables with values, for workers',
+      response: responses.workerVariables,
+      tag,
+    },
     async (c) => {
       const { caller } = await environmentOf(c)
       const identity = caller.environment
@@ -44,6 +52,7 @@ export function environmentVariableRoutes(app: App): void {
       path: `${base}/:env/import`,
       operationId: 'importVariables',
       summary: 'Set many variables',
+      response: responses.success,
       tag,
       body: importSchema,
     },
@@ -52,58 +61,93 @@ export function environmentVariableRoutes(app: App): void {
       const body = (c.req.header('content-type') ?? '').includes('multipart/form-data')
         ? await formBody(c)
         : await readBody(c, importSchema)
-      const variables = usable(body.variables)
-      if (Object.keys(variables).length === 0 && Object.keys(body.parentVariables ?? {}).length === 0) {
-        throw new OperationError('INVALID_REQUEST', 'You must set at least one valid variable.')
-      }
-      await store(c, identity, variables, body.override, body.isSecret)
+      const [variables, parents] = [usable(body.variables), usable(body.parentVariables ?? {})]
+      if (Object.keys(variables).length === 0 && Object.keys(parents).length === 0) throw nothingToSet()
+      await store(c, identity, variables, settingsOf(body), parents)
       return c.json({ success: true })
     },
   )
 
-  route(app, { method: 'get', path: `${base}/:env`, operationId: 'listVariables', summary: 'List variables', tag }, async (c) => {
-    const identity = await target(c)
-    const list = await callProject(c.env, identity.projectId, (project) => project.listVariables(identity.locator))
-    return c.json(list.map(masked))
-  })
+  route(
+    app,
+    {
+      method: 'get',
+      path: `${base}/:env`,
+      operationId: 'listVariables',
+      summary: 'List variables',
+      response: responses.variableList,
+      tag,
+    },
+    async (c) => {
+      const identity = await target(c)
+      const list = await callProject(c.env, identity.projectId, (project) => project.listVariables(identity.locator))
+      return c.json(list.map(masked))
+    },
+  )
 
   route(
     app,
-    { method: 'post', path: `${base}/:env`, operationId: 'createVariable', summary: 'Set a variable', tag, body: createSchema },
+    {
+      method: 'post',
+      path: `${base}/:env`,
+      operationId: 'createVariable',
+      summary: 'Set a variable',
+      response: responses.success,
+      tag,
+      body: createSchema,
+    },
     async (c) => {
       const identity = await target(c)
       const body = await readBody(c, createSchema)
       const variables = usable({ [body.name]: body.value })
-      if (Object.keys(variables).length === 0)
-        throw new OperationError('INVALID_REQUEST', 'You must set at least one valid variable.')
-      await store(c, identity, variables, true, body.isSecret)
+      if (Object.keys(variables).length === 0) throw nothingToSet()
+      await store(c, identity, variables, settingsOf({ ...body, override: true }))
       return c.json({ success: true })
     },
   )
 
   const one = `${base}/:env/:name`
-  route(app, { method: 'get', path: one, operationId: 'retrieveVariable', summary: 'Read a variable', tag }, async (c) => {
-    return c.json(masked(await existing(c, await target(c))))
-  })
+  route(
+    app,
+    { method: 'get', path: one, operationId: 'retrieveVariable', summary: 'Read a variable', response: responses.variable, tag },
+    async (c) => {
+      return c.json(masked(await existing(c, await target(c))))
+    },
+  )
 
   for (const method of ['put', 'post'] as const) {
     const operationId = method === 'put' ? 'updateVariable' : 'updateVariableByPost'
-    route(app, { method, path: one, operationId, summary: 'Change a variable', tag, body: updateSchema }, async (c) => {
-      const identity = await target(c)
-      const variable = await existing(c, identity)
-      const body = await readBody(c, updateSchema)
-      await store(c, identity, { [variable.name]: body.value }, true, undefined)
-      return c.json({ success: true })
-    })
+    route(
+      app,
+      { method, path: one, operationId, summary: 'Change a variable', response: responses.success, tag, body: updateSchema },
+      async (c) => {
+        const identity = await target(c)
+        const variable = await existing(c, identity)
+        const body = await readBody(c, updateSchema)
+        await store(c, identity, { [variable.name]: body.value }, { override: true })
+        return c.json({ success: true })
+      },
+    )
   }
 
-  route(app, { method: 'delete', path: one, operationId: 'deleteVariable', summary: 'Remove a variable', tag }, async (c) => {
-    const identity = await target(c)
-    const name = c.req.param('name') as string
-    const removed = await callProject(c.env, identity.projectId, (project) => project.deleteVariable(identity.locator, name))
-    if (!removed) throw new OperationError('NOT_FOUND', 'Environment variable not found')
-    return c.json({ success: true })
-  })
+  route(
+    app,
+    {
+      method: 'delete',
+      path: one,
+      operationId: 'deleteVariable',
+      summary: 'Remove a variable',
+      response: responses.success,
+      tag,
+    },
+    async (c) => {
+      const identity = await target(c)
+      const name = c.req.param('name') as string
+      const removed = await callProject(c.env, identity.projectId, (project) => project.deleteVariable(identity.locator, name))
+      if (!removed) throw new OperationError('NOT_FOUND', 'Environment variable not found')
+      return c.json({ success: true })
+    },
+  )
 }
 
 async function target(c: Ctx): Promise<EnvironmentIdentity> {
@@ -131,16 +175,28 @@ function usable(variables: Record<string, string>): Record<string, string> {
   return Object.fromEntries(Object.entries(variables).filter(([name, value]) => value.trim() !== '' && !reserved.has(name)))
 }
 
+function nothingToSet(): OperationError {
+  return new OperationError('INVALID_REQUEST', 'You must set at least one valid variable.')
+}
+
+interface Settings {
+  override: boolean
+  isSecret?: boolean
+}
+
+function settingsOf(body: { override: boolean; isSecret?: boolean | undefined }): Settings {
+  return { override: body.override, ...(body.isSecret === undefined ? {} : { isSecret: body.isSecret }) }
+}
+
 async function store(
   c: Ctx,
   identity: EnvironmentIdentity,
   variables: Record<string, string>,
-  override: boolean,
-  isSecret: boolean | undefined,
+  options: Settings,
+  parents: Record<string, string> = {},
 ): Promise<void> {
-  const options = { override, ...(isSecret === undefined ? {} : { isSecret }) }
   const { conflicts } = await callProject(c.env, identity.projectId, (project) =>
-    project.setVariables(identity.locator, variables, options),
+    project.setVariables(identity.locator, variables, options, parents),
   )
   if (conflicts.length === 0) return
   throw new OperationError('INVALID_REQUEST', 'Some variables exist already; pass override to replace them.', {

@@ -3,6 +3,7 @@ import type { Context } from 'hono'
 import type { ContentfulStatusCode } from 'hono/utils/http-status'
 import { type ErrorCode, OperationError, RpcRefusal } from '../contracts/errors.ts'
 import { forgetAccess } from '../operations/authenticate.ts'
+import type { App } from './route.ts'
 
 const statuses: Record<ErrorCode, ContentfulStatusCode> = {
   INVALID_REQUEST: 400,
@@ -39,6 +40,16 @@ export function handleError(error: Error, c: Context): Response {
   return c.json({ error: 'Internal Server Error' }, 500)
 }
 
-export function notFound(c: Context): Response {
-  return c.json({ error: 'Not found' }, 404)
+const methods = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE']
+
+/** Nothing answered: an unknown path, or a known one with another method. */
+export function unanswered(app: App): (c: Context) => Response {
+  // Middleware fits every path; what is registered for one method only is a route.
+  const isRoute = (method: string, path: string): boolean =>
+    app.router.match(method, path)[0].some(([[, route]]) => route.method === method)
+  return (c) => {
+    const allowed = methods.filter((method) => isRoute(method, c.req.path))
+    if (allowed.length === 0) return c.json({ error: 'Not found' }, 404)
+    return c.json({ error: 'Method not allowed' }, 405, { allow: allowed.join(', ') })
+  }
 }

@@ -3,7 +3,8 @@ import { OperationError } from '../contracts/errors.ts'
 import { limits } from '../contracts/limits.ts'
 import { cleanPacketPath } from '../contracts/packets.ts'
 import { openLink, presignPacket } from '../operations/packets.ts'
-import { environmentOf, originOf } from './request.ts'
+import { environmentOf, linkKey, originOf } from './request.ts'
+import * as responses from './responses.ts'
 import { type App, type Ctx, route } from './route.ts'
 
 const tag = 'packets'
@@ -17,6 +18,7 @@ export function packetRoutes(app: App): void {
         method: 'put',
         path: `/api/${version}/packets/*`,
         operationId: `createPacketUrl${version.toUpperCase()}`,
+        response: version === 'v1' ? responses.presignedUrl : responses.packetUrl,
         summary: 'Where to put a packet',
         tag,
       },
@@ -33,6 +35,7 @@ export function packetRoutes(app: App): void {
         method: 'get',
         path: `/api/${version}/packets/*`,
         operationId: `getPacketUrl${version.toUpperCase()}`,
+        response: responses.presignedUrl,
         summary: 'Where a packet is',
         tag,
       },
@@ -111,7 +114,7 @@ function packetPath(c: Ctx, version: string): string {
 
 async function signedKey(c: Ctx, verb: string): Promise<string> {
   const url = new URL(c.req.url)
-  const key = decodeURIComponent(url.pathname.slice('/packets/signed/'.length))
+  const key = linkKey(c, '/packets/signed/')
   const link = await openLink(c.env, verb, key, url.searchParams)
   if (!link || !key.startsWith('packets/')) throw new OperationError('FORBIDDEN', 'The link is not valid or has expired.')
   return key

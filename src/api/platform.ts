@@ -1,11 +1,12 @@
-/** Health, first start, tokens, time zones, and the routes that are known but not built. */
+/** Health, first start, tokens and time zones. */
 import { z } from 'zod'
 import { signPublicToken } from '../auth/jwt.ts'
 import { parseDuration } from '../contracts/durations.ts'
 import { OperationError } from '../contracts/errors.ts'
 import { seed } from '../operations/projects.ts'
 import { resetIdempotencyKey } from '../operations/runs.ts'
-import { environmentOf, readBody, readText, requireScope, userOf } from './request.ts'
+import { environmentOf, readBody, readText, requireScope } from './request.ts'
+import * as responses from './responses.ts'
 import { type App, type Ctx, route } from './route.ts'
 
 const tag = 'platform'
@@ -37,7 +38,14 @@ export function platformRoutes(app: App): void {
 
   route(
     app,
-    { method: 'post', path: '/api/v1/auth/jwt/claims', operationId: 'getTokenClaims', summary: 'Claims for public tokens', tag },
+    {
+      method: 'post',
+      path: '/api/v1/auth/jwt/claims',
+      operationId: 'getTokenClaims',
+      summary: 'Claims for public tokens',
+      response: responses.tokenClaims,
+      tag,
+    },
     async (c) => {
       const { principal } = await environmentOf(c)
       return c.json({ sub: principal.access.identity.id, pub: true })
@@ -53,7 +61,15 @@ export function platformRoutes(app: App): void {
   })
   route(
     app,
-    { method: 'post', path: '/api/v1/auth/jwt', operationId: 'createToken', summary: 'A public token', tag, body: jwtSchema },
+    {
+      method: 'post',
+      path: '/api/v1/auth/jwt',
+      operationId: 'createToken',
+      summary: 'A public token',
+      response: responses.publicToken,
+      tag,
+      body: jwtSchema,
+    },
     async (c) => {
       const body = await readBody(c, jwtSchema, { optional: true, older: true })
       return mintToken(c, body.claims?.scopes ?? [], body.expirationTime, false)
@@ -72,6 +88,7 @@ export function platformRoutes(app: App): void {
       path: '/api/v1/auth/public-tokens',
       operationId: 'createPublicToken',
       summary: 'A public token',
+      response: responses.publicToken,
       tag,
       body: publicSchema,
     },
@@ -83,7 +100,15 @@ export function platformRoutes(app: App): void {
 
   route(
     app,
-    { method: 'get', path: '/api/v1/timezones', operationId: 'listTimezones', summary: 'Time zones', tag, open: true },
+    {
+      method: 'get',
+      path: '/api/v1/timezones',
+      operationId: 'listTimezones',
+      summary: 'Time zones',
+      response: responses.timezones,
+      tag,
+      open: true,
+    },
     (c) => {
       const zones = Intl.supportedValuesOf('timeZone')
         .filter((zone) => zone !== 'UTC')
@@ -100,6 +125,7 @@ export function platformRoutes(app: App): void {
       path: '/api/v1/idempotencyKeys/:key/reset',
       operationId: 'resetIdempotencyKey',
       summary: 'Forget an idempotency key',
+      response: responses.idOnly,
       tag,
       body: resetSchema,
     },
@@ -114,39 +140,6 @@ export function platformRoutes(app: App): void {
       return c.json({ id: key })
     },
   )
-}
-
-/** Known groups that are not built: one clear answer, never a pretended success. */
-const groups = [
-  ...['prompts', 'query', 'sessions', 'webhooks', 'errors', 'reports', 'concurrency-limits', 'bulk-actions'].map(
-    (name) => `/api/v1/${name}`,
-  ),
-]
-const single = [
-  '/api/v1/queues/:queue/concurrency/override',
-  '/api/v1/queues/:queue/concurrency/reset',
-  '/api/v1/deployments/:id/background-workers',
-  '/api/v1/deployments/:id/generate-registry-credentials',
-  '/api/v1/deployments/:id/build-env-vars',
-  '/api/v1/deployments/:id/progress',
-  '/api/v1/deployments/:id/cancel',
-  '/api/v1/deployments/:id/fail',
-  '/api/:version{v[123]}/deployments/:id/finalize',
-  '/api/v1/auth/oidc/token',
-]
-
-export function unbuiltRoutes(app: App): void {
-  const refuse = async (c: Ctx): Promise<Response> => {
-    await (c.req.header('authorization')?.startsWith('Bearer tr_pat_')
-      ? userOf(c)
-      : environmentOf(c, { publicToken: true, parentAllowed: true }))
-    throw new OperationError('NOT_IMPLEMENTED', 'This part of the API is not built yet.', {
-      body: { code: 'not_implemented' },
-      headers: { 'x-should-retry': 'false' },
-    })
-  }
-  for (const path of groups) for (const pattern of [path, `${path}/*`]) app.all(pattern, refuse)
-  for (const path of single) app.all(path, refuse)
 }
 
 async function mintToken(c: Ctx, scopes: string[], expiration: string | number, oneTimeUse: boolean): Promise<Response> {

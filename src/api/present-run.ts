@@ -50,6 +50,7 @@ export async function presentDetail(
   identity: EnvironmentIdentity,
   origin: string,
   modern: boolean,
+  schedule?: Record<string, unknown>,
 ): Promise<Record<string, unknown>> {
   const succeeded = run.status === 'COMPLETED_SUCCESSFULLY'
   const [payload, output] = await Promise.all([
@@ -64,6 +65,7 @@ export async function presentDetail(
     ...presentRun(run, modern),
     ...payload,
     ...output,
+    schedule,
     error: run.error && !succeeded ? presentError(run.error) : undefined,
     triggerFunction: triggerFunction(run),
     attemptCount: run.attemptNumber,

@@ -1,12 +1,22 @@
 /** What the CLI asks before and around a deploy (cli-engine-protocol.md §2, §10). */
 import { z } from 'zod'
 import { OperationError } from '../contracts/errors.ts'
-import type { ProjectSummary } from '../contracts/objects.ts'
+import type { EnvironmentAccess, ProjectSummary } from '../contracts/objects.ts'
+import type { EnvironmentSlug } from '../contracts/rpc.ts'
 import { authenticate, branchOf } from '../operations/authenticate.ts'
 import { callDirectory, callProject } from '../operations/objects.ts'
-import { createProject, environmentFor, environmentSlugs, projectByRef, upsertBranch } from '../operations/projects.ts'
+import {
+  archiveBranch,
+  createProject,
+  environmentFor,
+  environmentSlugs,
+  projectByRef,
+  rotateKey,
+  upsertBranch,
+} from '../operations/projects.ts'
 import { bearer, environmentOf, originOf, readBody, userOf } from './request.ts'
-import { type App, route } from './route.ts'
+import * as responses from './responses.ts'
+import { type App, type Ctx, route } from './route.ts'
 
 const tag = 'projects'
 const env = ':env{(?:dev|staging|stg|prod|preview)}'
@@ -52,7 +62,14 @@ export function projectRoutes(app: App): void {
 
   route(
     app,
-    { method: 'get', path: '/api/v1/projects', operationId: 'listProjects', summary: 'List projects', tag },
+    {
+      method: 'get',
+      path: '/api/v1/projects',
+      operationId: 'listProjects',
+      summary: 'List projects',
+      response: z.array(responses.project),
+      tag,
+    },
     async (c) => {
       const user = await userOf(c)
       const all = await callDirectory(c.env, (directory) => directory.listProjects(user.userId))
@@ -84,6 +101,7 @@ export function projectRoutes(app: App): void {
       path: '/api/v1/orgs/:org/projects',
       operationId: 'createProject',
       summary: 'Create a project',
+      response: responses.project,
       tag,
       body: nameSchema,
     },
@@ -96,7 +114,14 @@ export function projectRoutes(app: App): void {
 
   route(
     app,
-    { method: 'get', path: '/api/v1/projects/:ref', operationId: 'getProject', summary: 'Read a project', tag },
+    {
+      method: 'get',
+      path: '/api/v1/projects/:ref',
+      operationId: 'getProject',
+      summary: 'Read a project',
+      response: responses.project,
+      tag,
+    },
     async (c) => {
       const user = await userOf(c)
       return c.json(presentProject(await projectByRef(c.env, user, c.req.param('ref') as string)))
@@ -116,6 +141,7 @@ export function projectRoutes(app: App): void {
       path: branchPath,
       operationId: 'upsertBranch',
       summary: 'Create or update a branch',
+      response: responses.idOnly,
       tag,
       body: branchSchema,
     },
@@ -141,27 +167,35 @@ export function projectRoutes(app: App): void {
     async (c) => {
       const user = await userOf(c)
       const body = await readBody(c, branchSchema)
-      const summary = await projectByRef(c.env, user, c.req.param('ref') as string)
       const slug = body.env === 'preview' ? 'preview' : 'dev'
-      const branch = await callProject(c.env, summary.id, (project) =>
-        project.archiveBranch(slug, branchOf(body.branch) ?? body.branch),
-      )
-      if (!branch) throw new OperationError('NOT_FOUND', 'Branch not found')
+      const name = branchOf(body.branch) ?? body.branch
+      const branch = await archiveBranch(c.env, user, c.req.param('ref') as string, slug, name)
       return c.json({ branch })
     },
   )
-  route(app, { method: 'get', path: branchPath, operationId: 'listBranches', summary: 'List branches', tag }, async (c) => {
-    const user = await userOf(c)
-    const summary = await projectByRef(c.env, user, c.req.param('ref') as string)
-    const branches = await callProject(c.env, summary.id, (project) => project.listBranches())
-    return c.json({
-      branches: branches.map((branch) => ({
-        ...branch,
-        createdAt: new Date(branch.createdAt).toISOString(),
-        updatedAt: new Date(branch.updatedAt).toISOString(),
-      })),
-    })
-  })
+  route(
+    app,
+    {
+      method: 'get',
+      path: branchPath,
+      operationId: 'listBranches',
+      summary: 'List branches',
+      response: responses.branchList,
+      tag,
+    },
+    async (c) => {
+      const user = await userOf(c)
+      const summary = await projectByRef(c.env, user, c.req.param('ref') as string)
+      const branches = await callProject(c.env, summary.id, (project) => project.listBranches())
+      return c.json({
+        branches: branches.map((branch) => ({
+          ...branch,
+          createdAt: new Date(branch.createdAt).toISOString(),
+          updatedAt: new Date(branch.updatedAt).toISOString(),
+        })),
+      })
+    },
+  )
 
   route(
     app,
@@ -170,6 +204,7 @@ export function projectRoutes(app: App): void {
       path: `/api/v1/projects/:ref/${env}`,
       operationId: 'getProjectEnvironment',
       summary: 'Key and address of an environment',
+      response: responses.environmentKey,
       tag,
     },
     async (c) => {
@@ -181,20 +216,34 @@ export function projectRoutes(app: App): void {
       if (principal?.kind === 'user') {
         // The parent's key, whatever the branch: branches share it and are chosen by header.
         const access = await environmentFor(c.env, principal, ref, slug)
-        const { identity, apiKey } = access
-        return c.json({ apiKey, name: identity.projectName, apiUrl: originOf(c), projectId: identity.projectId })
+        return c.json(presentEnvironment(c, access))
       }
       const { principal: key } = await environmentOf(c, { parentAllowed: true })
       const { identity } = key.access
       if (identity.projectRef !== ref) throw new OperationError('NOT_FOUND', 'Project not found')
       if (identity.slug !== slug) throw new OperationError('NOT_FOUND', 'Environment not found')
       // A key in its grace period gets itself back, as upstream.
-      return c.json({
-        apiKey: token ?? key.access.apiKey,
-        name: identity.projectName,
-        apiUrl: originOf(c),
-        projectId: identity.projectId,
-      })
+      return c.json(presentEnvironment(c, key.access, token))
+    },
+  )
+
+  const rotateSchema = z.object({ revokeNow: z.boolean().default(false) })
+  route(
+    app,
+    {
+      method: 'post',
+      path: `/api/v1/projects/:ref/${env}/regenerate-api-key`,
+      operationId: 'regenerateKey',
+      summary: 'A new secret key; the old one works for 24 hours, or not any more with revokeNow',
+      response: responses.environmentKey,
+      tag,
+      body: rotateSchema,
+    },
+    async (c) => {
+      const user = await userOf(c)
+      const { revokeNow } = await readBody(c, rotateSchema, { optional: true })
+      const slug = environmentSlugs[c.req.param('env') as string] as EnvironmentSlug
+      return c.json(presentEnvironment(c, await rotateKey(c.env, user, c.req.param('ref') as string, slug, revokeNow)))
     },
   )
 
@@ -212,6 +261,10 @@ export function projectRoutes(app: App): void {
       return c.json({ build_path: 'native_local_bundle' })
     },
   )
+}
+
+function presentEnvironment(c: Ctx, { identity, apiKey }: EnvironmentAccess, used?: string): Record<string, unknown> {
+  return { apiKey: used ?? apiKey, name: identity.projectName, apiUrl: originOf(c), projectId: identity.projectId }
 }
 
 function presentProject(summary: ProjectSummary): Record<string, unknown> {

@@ -3,6 +3,7 @@ import { OperationError, RpcRefusal } from '../contracts/errors.ts'
 import type { QueueRecord } from '../contracts/objects.ts'
 import { callEnvironment } from '../operations/objects.ts'
 import { environmentOf, readBody, requireScope } from './request.ts'
+import * as responses from './responses.ts'
 import { type App, type Ctx, route } from './route.ts'
 
 const tag = 'queues'
@@ -10,20 +11,38 @@ const typeSchema = z.enum(['id', 'task', 'custom']).default('id')
 const pauseSchema = z.object({ type: typeSchema, action: z.enum(['pause', 'resume']) })
 
 export function queueRoutes(app: App): void {
-  route(app, { method: 'get', path: '/api/v1/queues', operationId: 'listQueues', summary: 'List queues', tag }, async (c) => {
-    const { caller } = await environmentOf(c)
-    const page = Math.max(1, Number(c.req.query('page') ?? 1) || 1)
-    const perPage = Math.min(100, Math.max(1, Number(c.req.query('perPage') ?? 25) || 25))
-    const { queues, count } = await callEnvironment(c.env, caller.environment.locator, '0', (environment) =>
-      environment.listQueues(caller, { page, perPage }),
-    )
-    const pagination = { currentPage: page, totalPages: Math.max(1, Math.ceil(count / perPage)), count }
-    return c.json({ data: queues.map(present), pagination })
-  })
+  route(
+    app,
+    {
+      method: 'get',
+      path: '/api/v1/queues',
+      operationId: 'listQueues',
+      summary: 'List queues',
+      response: responses.queueList,
+      tag,
+    },
+    async (c) => {
+      const { caller } = await environmentOf(c)
+      const page = Math.max(1, Number(c.req.query('page') ?? 1) || 1)
+      const perPage = Math.min(100, Math.max(1, Number(c.req.query('perPage') ?? 25) || 25))
+      const { queues, count } = await callEnvironment(c.env, caller.environment.locator, '0', (environment) =>
+        environment.listQueues(caller, { page, perPage }),
+      )
+      const pagination = { currentPage: page, totalPages: Math.max(1, Math.ceil(count / perPage)), count }
+      return c.json({ data: queues.map(present), pagination })
+    },
+  )
 
   route(
     app,
-    { method: 'get', path: '/api/v1/queues/:queue', operationId: 'retrieveQueue', summary: 'Read a queue', tag },
+    {
+      method: 'get',
+      path: '/api/v1/queues/:queue',
+      operationId: 'retrieveQueue',
+      summary: 'Read a queue',
+      response: responses.queue,
+      tag,
+    },
     async (c) => {
       const { principal, caller } = await environmentOf(c, { publicToken: true })
       requireScope(principal, [{ action: 'read', type: 'queues' }])
@@ -42,6 +61,7 @@ export function queueRoutes(app: App): void {
       path: '/api/v1/queues/:queue/pause',
       operationId: 'pauseQueue',
       summary: 'Pause or resume a queue',
+      response: responses.queue,
       tag,
       body: pauseSchema,
     },

@@ -81,6 +81,15 @@ export function requireScope(principal: EnvironmentPrincipal, requirements: Requ
   })
 }
 
+/** What a signed link names, or nothing when the address cannot be read. */
+export function linkKey(c: Ctx, prefix: string): string {
+  try {
+    return decodeURIComponent(new URL(c.req.url).pathname.slice(prefix.length))
+  } catch {
+    return ''
+  }
+}
+
 export function isModern(c: Ctx): boolean {
   return c.req.header('x-trigger-api-version') === modernApiVersion
 }
@@ -92,24 +101,32 @@ export function originOf(c: Ctx): string {
 
 /** Never by content type: engine calls send JSON as text. The size is what was read, whatever the header says. */
 export async function readText(c: Ctx, maxBytes: number = limits.defaultBodyBytes): Promise<string> {
-  const announced = Number(c.req.header('content-length') ?? 0)
-  if (announced > maxBytes) throw new OperationError('TOO_LARGE', 'Request body too large')
   const body = c.req.raw.body
   if (!body) return ''
   const reader = body.getReader()
   const decoder = new TextDecoder()
   let text = ''
-  let size = 0
+  let size = Number(c.req.header('content-length') ?? 0) > maxBytes ? maxBytes + 1 : 0
   for (;;) {
+    if (size > maxBytes) {
+      await discard(reader)
+      throw new OperationError('TOO_LARGE', 'Request body too large')
+    }
     const { done, value } = await reader.read()
     if (done) return text + decoder.decode()
     size += value.byteLength
-    if (size > maxBytes) {
-      await reader.cancel()
-      throw new OperationError('TOO_LARGE', 'Request body too large')
-    }
     text += decoder.decode(value, { stream: true })
   }
+}
+
+/** A client still sending when the connection closes never sees the answer, so a moderate rest is taken in and dropped. */
+async function discard(reader: ReadableStreamDefaultReader<Uint8Array>): Promise<void> {
+  for (let size = 0; size < limits.discardBytes; ) {
+    const { done, value } = await reader.read()
+    if (done) return
+    size += value.byteLength
+  }
+  await reader.cancel()
 }
 
 export interface BodyOptions {

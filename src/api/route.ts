@@ -17,15 +17,34 @@ export interface RouteSpec {
   /** Described only; the handler reads and refuses the body itself, with upstream's exact words. */
   body?: z.ZodType
   response?: z.ZodType
+  /** Of the success; 200 unless said. */
+  status?: number
   /** No credential needed. */
   open?: boolean
+  /** Known, answered with 501. */
+  unbuilt?: boolean
 }
 
-const errorSchema = z.object({ error: z.string(), code: z.string().optional() })
+const errorSchema = z.looseObject({ error: z.string(), code: z.string().optional() })
 const anySchema = z.record(z.string(), z.unknown())
+const refusals: Record<number, string> = {
+  400: 'Refused: the request is not valid',
+  401: 'Refused: no valid credential',
+  403: 'Refused: the credential does not allow this',
+  404: 'Not found',
+  413: 'Refused: the body is too large',
+  422: 'Refused: the request is well formed but cannot be done',
+  429: 'Refused: too many requests',
+}
 
 export function route(app: App, spec: RouteSpec, handler: (c: Ctx) => Response | Promise<Response>): void {
+  describe(app, spec)
+  app.on(spec.method.toUpperCase(), spec.path, handler)
+}
+
+export function describe(app: App, spec: RouteSpec): void {
   const params = [...spec.path.matchAll(/:(\w+)(\{[^}]*\})?/g)].map((match) => match[1] as string)
+  if (spec.path.endsWith('*')) params.push('path')
   app.openAPIRegistry.registerPath({
     method: spec.method,
     path: spec.path.replace(/:(\w+)(\{[^}]*\})?/g, '{$1}').replace(/\*$/, '{path}'),
@@ -34,21 +53,28 @@ export function route(app: App, spec: RouteSpec, handler: (c: Ctx) => Response |
     tags: [spec.tag],
     security: spec.open ? [] : [{ bearer: [] }],
     request: {
-      ...(params.length > 0 || spec.path.endsWith('*')
-        ? {
-            params: z.object(
-              Object.fromEntries([...params, ...(spec.path.endsWith('*') ? ['path'] : [])].map((name) => [name, z.string()])),
-            ),
-          }
-        : {}),
+      ...(params.length > 0 ? { params: z.object(Object.fromEntries(params.map((name) => [name, z.string()]))) } : {}),
       ...(spec.body ? { body: { content: { 'application/json': { schema: spec.body } } } } : {}),
     },
-    responses: {
-      200: { description: 'Success', content: { 'application/json': { schema: spec.response ?? anySchema } } },
-      400: { description: 'Refused: the request is not valid', content: { 'application/json': { schema: errorSchema } } },
-      401: { description: 'Refused: no valid credential', content: { 'application/json': { schema: errorSchema } } },
-      404: { description: 'Not found', content: { 'application/json': { schema: errorSchema } } },
-    },
+    responses: Object.fromEntries(
+      answersOf(spec).map(([status, description, schema]) => [
+        status,
+        { description, content: { 'application/json': { schema } } },
+      ]),
+    ),
   })
-  app.on(spec.method.toUpperCase(), spec.path, handler)
+}
+
+function answersOf(spec: RouteSpec): [status: number, description: string, schema: z.ZodType][] {
+  if (spec.unbuilt) {
+    return [
+      [401, refusals[401] as string, errorSchema],
+      [501, 'Not built yet', errorSchema],
+    ]
+  }
+  const statuses = [400, ...(spec.open ? [] : [401, 403]), 404, ...(spec.body ? [413, 422] : []), ...(spec.open ? [] : [429])]
+  return [
+    [spec.status ?? 200, 'Success', spec.response ?? anySchema],
+    ...statuses.map((status): [number, string, z.ZodType] => [status, refusals[status] as string, errorSchema]),
+  ]
 }

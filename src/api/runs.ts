@@ -11,7 +11,9 @@ import { environmentFor, environmentSlugs } from '../operations/projects.ts'
 import * as runs from '../operations/runs.ts'
 import { iso, presentDetail, presentListItem } from './present-run.ts'
 import { environmentOf, isModern, originOf, queryError, readBody, requireScope, userOf } from './request.ts'
+import * as responses from './responses.ts'
 import { type App, type Ctx, route } from './route.ts'
+import { scheduleOfRun } from './schedules.ts'
 import { triggerContext } from './trigger.ts'
 
 const tag = 'runs'
@@ -20,26 +22,38 @@ const retryMiss = { headers: { 'x-should-retry': 'true' } }
 export function runRoutes(app: App): void {
   route(
     app,
-    { method: 'get', path: '/api/v3/runs/:runId', operationId: 'retrieveRun', summary: 'Read a run', tag },
+    {
+      method: 'get',
+      path: '/api/v3/runs/:runId',
+      operationId: 'retrieveRun',
+      summary: 'Read a run',
+      response: responses.run,
+      tag,
+    },
     async (c) => {
       const { run, identity } = await readableRun(c)
-      return c.json(await presentDetail(c.env, run, identity, originOf(c), isModern(c)))
+      const schedule = run.scheduleId ? await scheduleOfRun(c.env, identity.locator, run.scheduleId) : undefined
+      return c.json(await presentDetail(c.env, run, identity, originOf(c), isModern(c), schedule))
     },
   )
 
-  route(app, { method: 'get', path: '/api/v1/runs', operationId: 'listRuns', summary: 'List runs', tag }, async (c) => {
-    const { principal, caller } = await environmentOf(c, { publicToken: true })
-    const input = listInput(c)
-    const tasks = input.tasks ?? []
-    const wanted = tasks.map((id) => ({ action: 'read', type: 'tasks', id }))
-    if (wanted.length > 0) for (const one of wanted) requireScope(principal, [{ action: 'read', type: 'runs' }, one])
-    else
-      requireScope(principal, [
-        { action: 'read', type: 'runs' },
-        { action: 'read', type: 'tasks' },
-      ])
-    return answerList(c, caller, input)
-  })
+  route(
+    app,
+    { method: 'get', path: '/api/v1/runs', operationId: 'listRuns', summary: 'List runs', response: responses.runList, tag },
+    async (c) => {
+      const { principal, caller } = await environmentOf(c, { publicToken: true })
+      const input = listInput(c)
+      const tasks = input.tasks ?? []
+      const wanted = tasks.map((id) => ({ action: 'read', type: 'tasks', id }))
+      if (wanted.length > 0) for (const one of wanted) requireScope(principal, [{ action: 'read', type: 'runs' }, one])
+      else
+        requireScope(principal, [
+          { action: 'read', type: 'runs' },
+          { action: 'read', type: 'tasks' },
+        ])
+      return answerList(c, caller, input)
+    },
+  )
 
   route(
     app,
@@ -48,6 +62,7 @@ export function runRoutes(app: App): void {
       path: '/api/v1/projects/:projectRef/runs',
       operationId: 'listProjectRuns',
       summary: 'List runs of a project',
+      response: responses.runList,
       tag,
     },
     async (c) => {
@@ -62,7 +77,14 @@ export function runRoutes(app: App): void {
 
   route(
     app,
-    { method: 'post', path: '/api/v2/runs/:runId/cancel', operationId: 'cancelRun', summary: 'Cancel a run', tag },
+    {
+      method: 'post',
+      path: '/api/v2/runs/:runId/cancel',
+      operationId: 'cancelRun',
+      summary: 'Cancel a run',
+      response: responses.idOnly,
+      tag,
+    },
     async (c) => {
       const { principal, caller } = await environmentOf(c, { publicToken: true })
       const id = c.req.param('runId') as string
@@ -85,13 +107,15 @@ export function runRoutes(app: App): void {
       path: '/api/v1/runs/:runId/replay',
       operationId: 'replayRun',
       summary: 'Replay a run',
+      response: responses.idOnly,
       tag,
       body: replayBodySchema,
     },
     async (c) => {
-      const { caller } = await environmentOf(c)
+      const { principal, caller } = await environmentOf(c)
       const body = await readBody(c, replayBodySchema, { optional: true, maxBytes: limits.triggerBodyBytes })
-      return c.json({ id: (await runs.replayRun(c.env, caller, c.req.param('runId') as string, body, triggerContext(c))).id })
+      const context = triggerContext(c, principal)
+      return c.json({ id: (await runs.replayRun(c.env, caller, c.req.param('runId') as string, body, context)).id })
     },
   )
 
@@ -103,6 +127,7 @@ export function runRoutes(app: App): void {
       path: '/api/v1/runs/:runId/reschedule',
       operationId: 'rescheduleRun',
       summary: 'Reschedule a delayed run',
+      response: responses.run,
       tag,
       body: rescheduleSchema,
     },
@@ -122,6 +147,7 @@ export function runRoutes(app: App): void {
       path: '/api/v1/runs/:runId/tags',
       operationId: 'addRunTags',
       summary: 'Add tags to a run',
+      response: responses.message,
       tag,
       body: tagsBody,
     },
@@ -135,7 +161,14 @@ export function runRoutes(app: App): void {
 
   route(
     app,
-    { method: 'get', path: '/api/v1/runs/:runId/metadata', operationId: 'getRunMetadata', summary: 'Read metadata', tag },
+    {
+      method: 'get',
+      path: '/api/v1/runs/:runId/metadata',
+      operationId: 'getRunMetadata',
+      summary: 'Read metadata',
+      response: responses.runMetadata,
+      tag,
+    },
     async (c) => {
       const { caller } = await environmentOf(c, { words: 'Invalid or Missing API Key' })
       const metadata = await runs.getMetadata(c.env, caller, c.req.param('runId') as string)
@@ -150,6 +183,7 @@ export function runRoutes(app: App): void {
       path: '/api/v1/runs/:runId/metadata',
       operationId: 'updateRunMetadata',
       summary: 'Change metadata',
+      response: responses.runMetadata,
       tag,
       body: metadataSchema,
     },
@@ -162,7 +196,14 @@ export function runRoutes(app: App): void {
 
   route(
     app,
-    { method: 'get', path: '/api/v1/runs/:runId/result', operationId: 'getRunResult', summary: 'Result of a finished run', tag },
+    {
+      method: 'get',
+      path: '/api/v1/runs/:runId/result',
+      operationId: 'getRunResult',
+      summary: 'Result of a finished run',
+      response: responses.runResult,
+      tag,
+    },
     async (c) => {
       const { caller } = await environmentOf(c, { words: 'Invalid or Missing API Key' })
       const missing = "Run either doesn't exist or is not finished"
@@ -179,6 +220,7 @@ export function runRoutes(app: App): void {
       path: '/api/v1/runs/:runId/packets/:field{(?:payload|output)}',
       operationId: 'getRunPacket',
       summary: "Link to a run's stored payload or output",
+      response: responses.presignedUrl,
       tag,
     },
     async (c) => {

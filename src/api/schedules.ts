@@ -1,9 +1,12 @@
 /** Declared schedules can be read; schedules made over the API answer 501 (api-surface.md §8.9). */
+import type { Env } from '../contracts/bindings.ts'
 import { OperationError } from '../contracts/errors.ts'
 import type { SchedulerObject } from '../contracts/objects.ts'
 import { callScheduler } from '../operations/objects.ts'
+import { describeCron } from './describe-cron.ts'
 import { iso } from './present-run.ts'
 import { environmentOf } from './request.ts'
+import * as responses from './responses.ts'
 import { type App, type Ctx, route } from './route.ts'
 
 const tag = 'schedules'
@@ -13,7 +16,14 @@ type Schedule = Awaited<ReturnType<SchedulerObject['list']>>[number]
 export function scheduleRoutes(app: App): void {
   route(
     app,
-    { method: 'get', path: '/api/v1/schedules', operationId: 'listSchedules', summary: 'List schedules', tag },
+    {
+      method: 'get',
+      path: '/api/v1/schedules',
+      operationId: 'listSchedules',
+      summary: 'List schedules',
+      response: responses.scheduleList,
+      tag,
+    },
     async (c) => {
       const { all, present } = await schedulesOf(c)
       const page = Math.max(1, Number(c.req.query('page') ?? 1) || 1)
@@ -25,7 +35,14 @@ export function scheduleRoutes(app: App): void {
 
   route(
     app,
-    { method: 'get', path: '/api/v1/schedules/:id', operationId: 'retrieveSchedule', summary: 'Read a schedule', tag },
+    {
+      method: 'get',
+      path: '/api/v1/schedules/:id',
+      operationId: 'retrieveSchedule',
+      summary: 'Read a schedule',
+      response: responses.schedule,
+      tag,
+    },
     async (c) => {
       const { all, present } = await schedulesOf(c)
       const schedule = all.find((one) => one.id === c.req.param('id'))
@@ -33,27 +50,17 @@ export function scheduleRoutes(app: App): void {
       return c.json(present(schedule))
     },
   )
+}
 
-  const unbuilt = [
-    ['post', '/api/v1/schedules', 'createSchedule'],
-    ['put', '/api/v1/schedules/:id', 'updateSchedule'],
-    ['delete', '/api/v1/schedules/:id', 'deleteSchedule'],
-    ['post', '/api/v1/schedules/:id/activate', 'activateSchedule'],
-    ['post', '/api/v1/schedules/:id/deactivate', 'deactivateSchedule'],
-  ] as const
-  for (const [method, path, operationId] of unbuilt) {
-    route(app, { method, path, operationId, summary: 'Not built yet', tag }, async (c) => {
-      await environmentOf(c, words)
-      throw new OperationError(
-        'NOT_IMPLEMENTED',
-        'Schedules over the API are not built yet; declare them with schedules.task().',
-        {
-          body: { code: 'not_implemented' },
-          headers: { 'x-should-retry': 'false' },
-        },
-      )
-    })
-  }
+/** A schedule that was removed since says nothing any more. */
+export async function scheduleOfRun(env: Env, locator: string, id: string): Promise<Record<string, unknown> | undefined> {
+  const all = await callScheduler(env, locator, (scheduler) => scheduler.list())
+  const found = all.find((schedule) => schedule.id === id)
+  return found && { id, generator: generatorOf(found) }
+}
+
+function generatorOf({ cron }: Schedule): Record<string, string> {
+  return { type: 'CRON', expression: cron, description: describeCron(cron) }
 }
 
 async function schedulesOf(c: Ctx): Promise<{ all: Schedule[]; present: (schedule: Schedule) => Record<string, unknown> }> {
@@ -65,9 +72,10 @@ async function schedulesOf(c: Ctx): Promise<{ all: Schedule[]; present: (schedul
     type: 'DECLARATIVE',
     task: schedule.task,
     active: schedule.active,
-    generator: { type: 'CRON', expression: schedule.cron, description: schedule.cron },
+    generator: generatorOf(schedule),
     timezone: schedule.timezone,
-    nextRun: schedule.active ? (iso(schedule.nextRun) ?? null) : null,
+    nextRun: iso(schedule.nextRun) ?? null,
+    nextRunEffectiveAt: iso(schedule.nextRun) ?? null,
     deduplicationKey: null,
     externalId: null,
     environments: [{ id: environment.id, type: environment.type }],

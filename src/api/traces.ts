@@ -3,6 +3,7 @@ import { OperationError } from '../contracts/errors.ts'
 import type { RunDetail, SpanRecord } from '../contracts/rpc.ts'
 import { getTrace } from '../operations/runs.ts'
 import { defined } from './present-run.ts'
+import * as responses from './responses.ts'
 import { type App, type Ctx, route } from './route.ts'
 import { readableRun } from './runs.ts'
 
@@ -21,7 +22,14 @@ export function traceRoutes(app: App): void {
 
   route(
     app,
-    { method: 'get', path: '/api/v1/runs/:runId/events', operationId: 'listRunEvents', summary: 'Events of a run', tag },
+    {
+      method: 'get',
+      path: '/api/v1/runs/:runId/events',
+      operationId: 'listRunEvents',
+      summary: 'Events of a run',
+      response: responses.runEvents,
+      tag,
+    },
     async (c) => {
       const { run, spans } = await traceOf(c)
       const events = spans.map((span) => ({
@@ -48,7 +56,14 @@ export function traceRoutes(app: App): void {
 
   route(
     app,
-    { method: 'get', path: '/api/v1/runs/:runId/spans/:spanId', operationId: 'getRunSpan', summary: 'One span', tag },
+    {
+      method: 'get',
+      path: '/api/v1/runs/:runId/spans/:spanId',
+      operationId: 'getRunSpan',
+      summary: 'One span',
+      response: responses.span,
+      tag,
+    },
     async (c) => {
       const { run, spans } = await traceOf(c)
       const span = spans.find((one) => one.spanId === c.req.param('spanId'))

@@ -6,6 +6,7 @@ import { tagsSchema } from '../contracts/trigger.schema.ts'
 import * as waitpoints from '../operations/waitpoints.ts'
 import { defined, iso } from './present-run.ts'
 import { environmentOf, originOf, readBody, readText, requireScope, runCallerOf, tokenHeaders } from './request.ts'
+import * as responses from './responses.ts'
 import { type App, type Ctx, route } from './route.ts'
 import { createdWindow, pageSize } from './runs.ts'
 
@@ -33,6 +34,7 @@ export function waitpointRoutes(app: App): void {
       path: tokens,
       operationId: 'createWaitpointToken',
       summary: 'Create a wait token',
+      response: responses.createdToken,
       tag,
       body: createSchema,
     },
@@ -45,26 +47,44 @@ export function waitpointRoutes(app: App): void {
     },
   )
 
-  route(app, { method: 'get', path: tokens, operationId: 'listWaitpointTokens', summary: 'List wait tokens', tag }, async (c) => {
-    const { caller } = await environmentOf(c)
-    const list = (name: string): string[] | undefined => c.req.query(`filter[${name}]`)?.split(',').filter(Boolean)
-    const [statuses, tags] = [list('status'), list('tags')]
-    const result = await waitpoints.listTokens(c.env, caller.environment, caller, {
-      size: pageSize(c, 25),
-      ...createdWindow(c),
-      ...(c.req.query('page[after]') ? { after: c.req.query('page[after]') as string } : {}),
-      ...(c.req.query('page[before]') ? { before: c.req.query('page[before]') as string } : {}),
-      ...(statuses ? { statuses } : {}),
-      ...(tags ? { tags } : {}),
-      ...(c.req.query('filter[idempotencyKey]') ? { idempotencyKey: c.req.query('filter[idempotencyKey]') as string } : {}),
-    })
-    const data = await Promise.all(result.tokens.map((token) => present(c, token)))
-    return c.json({ data, pagination: defined({ next: result.next, previous: result.previous }) })
-  })
+  route(
+    app,
+    {
+      method: 'get',
+      path: tokens,
+      operationId: 'listWaitpointTokens',
+      summary: 'List wait tokens',
+      response: responses.tokenList,
+      tag,
+    },
+    async (c) => {
+      const { caller } = await environmentOf(c)
+      const list = (name: string): string[] | undefined => c.req.query(`filter[${name}]`)?.split(',').filter(Boolean)
+      const [statuses, tags] = [list('status'), list('tags')]
+      const result = await waitpoints.listTokens(c.env, caller.environment, caller, {
+        size: pageSize(c, 25),
+        ...createdWindow(c),
+        ...(c.req.query('page[after]') ? { after: c.req.query('page[after]') as string } : {}),
+        ...(c.req.query('page[before]') ? { before: c.req.query('page[before]') as string } : {}),
+        ...(statuses ? { statuses } : {}),
+        ...(tags ? { tags } : {}),
+        ...(c.req.query('filter[idempotencyKey]') ? { idempotencyKey: c.req.query('filter[idempotencyKey]') as string } : {}),
+      })
+      const data = await Promise.all(result.tokens.map((token) => present(c, token)))
+      return c.json({ data, pagination: defined({ next: result.next, previous: result.previous }) })
+    },
+  )
 
   route(
     app,
-    { method: 'get', path: `${tokens}/:id`, operationId: 'retrieveWaitpointToken', summary: 'Read a wait token', tag },
+    {
+      method: 'get',
+      path: `${tokens}/:id`,
+      operationId: 'retrieveWaitpointToken',
+      summary: 'Read a wait token',
+      response: responses.token,
+      tag,
+    },
     async (c) => {
       const { caller } = await environmentOf(c)
       const token = await waitpoints.getToken(c.env, caller, c.req.param('id') as string)
@@ -84,6 +104,7 @@ export function waitpointRoutes(app: App): void {
       path: `${tokens}/:id/complete`,
       operationId: 'completeWaitpointToken',
       summary: 'Complete a wait token',
+      response: responses.success,
       tag,
       body: completeSchema,
     },
@@ -103,6 +124,7 @@ export function waitpointRoutes(app: App): void {
       path: `${tokens}/:id/callback/:hash`,
       operationId: 'waitpointCallback',
       summary: 'Complete by callback address',
+      response: responses.success,
       tag,
       open: true,
     },
@@ -125,6 +147,7 @@ export function waitpointRoutes(app: App): void {
       path: '/engine/v1/runs/:runId/waitpoints/tokens/:id/wait',
       operationId: 'waitForToken',
       summary: 'A run waits for a token',
+      response: responses.success,
       tag,
     },
     async (c) => {
@@ -140,6 +163,7 @@ export function waitpointRoutes(app: App): void {
       path: '/engine/v1/runs/:runId/wait/duration',
       operationId: 'waitForDuration',
       summary: 'A run waits for a time',
+      response: responses.waitsUntil,
       tag,
       body: durationSchema,
     },

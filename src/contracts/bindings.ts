@@ -23,8 +23,14 @@ export interface Env {
   PLATFORM_ORIGIN?: string
   /** Ports of the platform on this machine, comma separated (local host): tasks never reach them directly. */
   PLATFORM_PORTS?: string
-  /** Requests per 10 s and burst per environment key; 'off' disables. */
+  /** `<burst>:<refill per 10 s>` of requests per key; 'off' disables all three limits that are not set themselves. */
   RATE_LIMIT?: string
+  /** `<burst>:<refill per 10 s>` of batch items per environment, taken when a batch is created; 'off' disables. */
+  BATCH_RATE_LIMIT?: string
+  /** Requests per minute and public token; 'off' disables. */
+  PUBLIC_RATE_LIMIT?: string
+  /** Region names the trigger option `region` may have, comma separated. Runs are not placed by it: Cloudflare chooses. */
+  REGIONS?: string
   /** Concurrent runs per environment (base limit). */
   ENVIRONMENT_CONCURRENCY?: string
   /** Days a final run is kept; 30 when absent. */

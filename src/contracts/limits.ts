@@ -11,6 +11,10 @@ export const limits = {
   metadataBodyBytes: 2_097_152,
   tags: 10,
   tagChars: 128,
+  /** What is kept of a batch item over its limit, to read its index and task from. */
+  batchItemHeadBytes: 65_536,
+  int32: 2_147_483_647,
+  externalIdChars: 128,
   tokenCreateBodyBytes: 10_240,
   tokenCompleteBodyBytes: 3_145_728,
   idempotencyKeyChars: 2_048,
@@ -27,4 +31,6 @@ export const limits = {
   idempotencyKeyMs: 30 * 86_400_000,
   listWindowMs: 7 * 86_400_000,
   defaultBodyBytes: 1_048_576,
+  /** What is read of a body over its limit, so that the refusal reaches the client. */
+  discardBytes: 33_554_432,
 } as const

@@ -43,9 +43,13 @@ export interface BatchCreateInput {
   parentRunId?: string
   resumeParentOnCompletion?: boolean
   idempotencyKey?: string
+  /** Hash of a one-time token: good for one batch. */
+  oneTimeToken?: string
 }
 export interface BatchItem extends TriggerInput {
   index: number
+  /** Decided before it got here: its place is taken by a run that failed before it began. */
+  refused?: { code: 'PAYLOAD_TOO_LARGE' | 'BATCH_ITEM_COULD_NOT_TRIGGER'; message: string }
 }
 export interface BatchRecord {
   id: string
@@ -148,6 +152,8 @@ export interface EnvironmentObject {
 
   /** From TaskDO at promote and after a variable or key change; acknowledged once stored. */
   setVersion(identity: EnvironmentIdentity, current: WorkerVersion, variables: Record<string, string>): Promise<void>
+  /** From TaskDO after a deploy that was not promoted: runs can be locked to the version. */
+  addVersion(version: WorkerVersion): Promise<void>
   setVariables(identity: EnvironmentIdentity, variables: Record<string, string>): Promise<void>
   /** Older epochs are refused from now on (revocation). */
   setKeyEpoch(epoch: number): Promise<void>
@@ -195,17 +201,18 @@ export interface TaskObject {
     input: {
       id: string
       contentHash: string
-      bundleHash: string
       runtime?: string
       git?: Record<string, unknown>
-      sdkVersion?: string
     },
   ): Promise<DeploymentRecord>
-  /** Stores the version; with `promote`, makes it current and answers only after EnvironmentDO took its copy. */
+  /**
+   * Stores the version; with `promote`, makes it current and answers only after EnvironmentDO took its copy. Refuses, and changes
+   * nothing, when a declared schedule is not valid.
+   */
   completeDeployment(
     identity: EnvironmentIdentity,
     id: string,
-    index: BundleIndex,
+    built: { index: BundleIndex; bundleHash: string; sdkVersion?: string },
     promote: boolean,
     variables: Record<string, string>,
   ): Promise<RpcResult<DeploymentRecord>>
@@ -288,6 +295,8 @@ export interface ProjectObject {
     locator: string,
     variables: Record<string, string>,
     options: { override: boolean; isSecret?: boolean },
+    /** Of the environment a branch inherits from; ignored when there is none. */
+    parentVariables?: Record<string, string>,
   ): Promise<{ conflicts: string[] }>
   deleteVariable(locator: string, name: string): Promise<boolean>
 }

@@ -70,6 +70,8 @@ export interface TriggerOptions {
   scheduleId?: string
   region?: string
   createdAt?: number
+  /** Hash of a one-time token: good for one run. */
+  oneTimeToken?: string
 }
 
 export interface TriggerInput {

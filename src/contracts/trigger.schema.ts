@@ -3,6 +3,15 @@ import { z } from 'zod'
 import { limits } from './limits.ts'
 
 const machine = z.enum(['micro', 'small-1x', 'small-2x', 'medium-1x', 'medium-2x', 'large-1x', 'large-2x'])
+const limitName = z.string().regex(/^[A-Za-z0-9_-]{1,122}$/)
+const gateName = z.string().min(1).max(128)
+/** Blank counts as absent. */
+const externalId = z
+  .string()
+  .trim()
+  .max(limits.externalIdChars)
+  .nullish()
+  .transform((id) => id || undefined)
 const tag = z.string().max(limits.tagChars)
 export const tagsSchema = z.union([tag, z.array(tag)])
 
@@ -11,7 +20,13 @@ export const triggerOptionsSchema = z.object({
   payloadSize: z.number().int().nonnegative().optional(),
   queue: z.union([z.object({ name: z.union([z.string(), z.object({ name: z.string() })]) }), z.object({})]).optional(),
   concurrencyKey: z.union([z.string(), z.number()]).optional(),
-  delay: z.string().optional(),
+  concurrency: z.array(limitName).max(2).optional(),
+  gates: z
+    .array(z.object({ queue: gateName, concurrencyKey: gateName.optional() }))
+    .max(3)
+    .optional(),
+  /** A duration, a date, or a time in epoch milliseconds. */
+  delay: z.union([z.string(), z.number()]).optional(),
   ttl: z.union([z.string(), z.number().int().nonnegative()]).optional(),
   idempotencyKey: z.string().max(limits.idempotencyKeyChars).optional(),
   idempotencyKeyTTL: z.string().optional(),
@@ -25,9 +40,13 @@ export const triggerOptionsSchema = z.object({
   priority: z.number().optional(),
   region: z.string().optional(),
   lockToVersion: z.string().optional(),
+  externalDeploymentId: externalId.optional(),
   test: z.boolean().optional(),
   parentRunId: z.string().optional(),
   resumeParentOnCompletion: z.boolean().optional(),
+  /** How runs of SDK 3 name the attempt or batch that waits. */
+  dependentAttempt: z.string().optional(),
+  dependentBatch: z.string().optional(),
   debounce: z
     .object({ key: z.string().max(512), delay: z.string() })
     .loose()
@@ -48,6 +67,7 @@ export const batchBodySchema = z.object({
   items: z.array(batchItemSchema),
   parentRunId: z.string().optional(),
   resumeParentOnCompletion: z.boolean().optional(),
+  dependentAttempt: z.string().optional(),
 })
 
 export const createBatchSchema = z.object({

@@ -30,6 +30,7 @@ import type {
   TriggerResult,
   WorkerVersion,
 } from '../contracts/rpc.ts'
+import { declaresQueue } from '../core/queue/declared.ts'
 import type { Due } from '../core/run/due-list.ts'
 import { isFinal, move } from '../core/run/statuses.ts'
 import { putSetting } from '../storage/document-table.ts'
@@ -402,12 +403,19 @@ export class EnvironmentDO extends DurableObject<Env> implements EnvironmentObje
       state.setVersion(current)
       const known = new Set(current.tasks.map((task) => task.id))
       for (const run of state.live.values()) {
-        if (run.status !== 'PENDING_VERSION' || !known.has(run.task)) continue
+        if (run.status !== 'PENDING_VERSION' || !known.has(run.task) || !declaresQueue(current, run.queue)) continue
         run.status = move(run.status, 'PENDING')
         run.queuedAt = turn.now
         intoQueue(turn, run)
         state.changed(run, turn.now)
       }
+      return value(true)
+    })
+  }
+
+  async addVersion(version: WorkerVersion): Promise<void> {
+    await this.decide((turn) => {
+      turn.state.addVersion(version)
       return value(true)
     })
   }

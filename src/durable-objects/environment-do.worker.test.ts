@@ -319,8 +319,8 @@ describe('time', () => {
 
   it('a due item that fails is put off, and the others are done', async () => {
     const errors = vi.spyOn(console, 'error').mockImplementation(() => {})
-    const bad = await environment.trigger('a', { delayUntil: Date.now() + 40 })
-    const good = await environment.trigger('a', { delayUntil: Date.now() + 40 })
+    const bad = await environment.trigger('a', { delayUntil: Date.now() + 500 })
+    const good = await environment.trigger('a', { delayUntil: Date.now() + 500 })
     await inside(({ state }) => {
       ;(state.live.get(bad) as { tags: unknown }).tags = {
         toJSON: () => {

@@ -152,27 +152,35 @@ export class ProjectDO extends DurableObject<Env> implements ProjectObject {
     return [...merged.values()]
   }
 
+  /** All or nothing, over both environments. */
   async setVariables(
     locator: string,
     variables: Record<string, string>,
     options: { override: boolean; isSecret?: boolean },
+    parentVariables: Record<string, string> = {},
   ): Promise<{ conflicts: string[] }> {
-    const sealed: [string, string][] = []
-    for (const [name, value] of Object.entries(variables)) sealed.push([name, await encrypt(this.root(), variableLabel, value)])
-    const conflicts = options.override
-      ? []
-      : sealed
-          .map(([name]) => name)
-          .filter((name) => this.first('SELECT 1 FROM variables WHERE locator = ? AND name = ?', locator, name))
+    const parent = this.first('SELECT parent FROM environments WHERE locator = ?', locator)?.parent as string | null
+    const wanted: [home: string, name: string, sealed: string][] = []
+    for (const [home, values] of [
+      [locator, variables],
+      [parent, parentVariables],
+    ] as const) {
+      if (!home) continue
+      for (const [name, value] of Object.entries(values)) {
+        wanted.push([home, name, await encrypt(this.root(), variableLabel, value)])
+      }
+    }
+    const known = (home: string, name: string): Row | undefined =>
+      this.first('SELECT is_secret FROM variables WHERE locator = ? AND name = ?', home, name)
+    const conflicts = options.override ? [] : wanted.filter(([home, name]) => known(home, name)).map(([, name]) => name)
     if (conflicts.length > 0) return { conflicts }
     this.ctx.storage.transactionSync(() => {
-      for (const [name, value] of sealed) {
-        const known = this.first('SELECT is_secret FROM variables WHERE locator = ? AND name = ?', locator, name)
-        const isSecret = options.isSecret === undefined ? (known?.is_secret ?? 0) : options.isSecret ? 1 : 0
-        this.sql.exec('INSERT OR REPLACE INTO variables VALUES (?, ?, ?, ?)', locator, name, value, isSecret)
+      for (const [home, name, sealed] of wanted) {
+        const isSecret = options.isSecret === undefined ? (known(home, name)?.is_secret ?? 0) : options.isSecret ? 1 : 0
+        this.sql.exec('INSERT OR REPLACE INTO variables VALUES (?, ?, ?, ?)', home, name, sealed, isSecret)
       }
     })
-    await this.pushVariables(locator)
+    await this.pushVariables(parent && Object.keys(parentVariables).length > 0 ? parent : locator)
     return { conflicts: [] }
   }
 

@@ -12,23 +12,20 @@ import {
   type SchedulerObject,
   type TaskObject,
 } from '../contracts/objects.ts'
-import type { BundleIndex, EnvironmentIdentity, EnvironmentSlug, RpcResult, WorkerVersion } from '../contracts/rpc.ts'
+import type { BundleIndex, EnvironmentIdentity, RpcResult, WorkerVersion } from '../contracts/rpc.ts'
+import { declaredFor, scheduleProblem } from '../core/schedule/declared.ts'
 
 type Row = Record<string, SqlStorageValue>
 
 interface StoredDeployment extends Omit<DeploymentRecord, 'isCurrent' | 'worker'> {
-  bundleHash: string
   workerId: string
+  /** Known once the bundle was built. */
+  bundleHash?: string
   sdkVersion?: string
 }
 
-/** `environments` of a declared schedule may say either name. */
-const scheduleEnvironments: Record<EnvironmentSlug, string> = {
-  dev: 'DEVELOPMENT',
-  stg: 'STAGING',
-  prod: 'PRODUCTION',
-  preview: 'PREVIEW',
-}
+/** A deploy is one request; one that still builds after this long died with its Worker. */
+const buildMs = 600_000
 
 export class TaskDO extends DurableObject<Env> implements TaskObject {
   private sql: SqlStorage
@@ -48,10 +45,8 @@ export class TaskDO extends DurableObject<Env> implements TaskObject {
     input: {
       id: string
       contentHash: string
-      bundleHash: string
       runtime?: string
       git?: Record<string, unknown>
-      sdkVersion?: string
     },
   ): Promise<DeploymentRecord> {
     const known = this.row(input.id)
@@ -85,15 +80,18 @@ export class TaskDO extends DurableObject<Env> implements TaskObject {
   async completeDeployment(
     identity: EnvironmentIdentity,
     id: string,
-    index: BundleIndex,
+    built: { index: BundleIndex; bundleHash: string; sdkVersion?: string },
     promote: boolean,
     variables: Record<string, string>,
   ): Promise<RpcResult<DeploymentRecord>> {
     const row = this.row(id)
     if (!row) return refusal('NOT_FOUND', 'Deployment not found', 404)
+    const { index, ...bundle } = built
+    const problem = scheduleProblem(index.tasks)
+    if (problem) return refusal('INVALID_SCHEDULE', problem, 422)
     if (row.status !== 'DEPLOYED') {
       const stored = parse(row)
-      const next: StoredDeployment = { ...stored, status: 'DEPLOYED', deployedAt: Date.now() }
+      const next: StoredDeployment = { ...stored, ...bundle, status: 'DEPLOYED', deployedAt: Date.now() }
       this.sql.exec(
         'UPDATE deployments SET status = ?, record = ?, bundle_index = ? WHERE id = ?',
         next.status,
@@ -102,18 +100,20 @@ export class TaskDO extends DurableObject<Env> implements TaskObject {
         id,
       )
     }
-    if (promote) await this.makeCurrent(identity, this.row(id) as Row, variables)
+    const deployed = this.row(id) as Row
+    if (promote) await this.makeCurrent(identity, deployed, variables)
+    else await this.environmentObject(identity).addVersion(this.workerVersion(deployed))
     return { ok: true, value: this.record(this.row(id) as Row) }
   }
 
   async failDeployment(id: string, error: { name: string; message: string; stack?: string }): Promise<void> {
     const row = this.row(id)
     if (!row || row.status === 'DEPLOYED') return
-    const next: StoredDeployment = { ...parse(row), status: 'FAILED', error }
-    this.sql.exec('UPDATE deployments SET status = ?, record = ? WHERE id = ?', next.status, JSON.stringify(next), id)
+    this.end(row, 'FAILED', error)
   }
 
   async getDeployment(id: string): Promise<DeploymentRecord | null> {
+    await this.timeOutBuilds()
     const row = this.row(id)
     return row ? this.record(row) : null
   }
@@ -125,6 +125,7 @@ export class TaskDO extends DurableObject<Env> implements TaskObject {
     from?: number
     to?: number
   }): Promise<{ deployments: DeploymentRecord[]; next?: string }> {
+    await this.timeOutBuilds()
     const rows = this.sql
       .exec<Row>(
         `SELECT * FROM deployments WHERE id < ? AND (? = '' OR status = ?) AND created_at >= ? AND created_at <= ?
@@ -165,36 +166,54 @@ export class TaskDO extends DurableObject<Env> implements TaskObject {
     if (!allowRollbacks && current && current > (row.id as string)) {
       return refusal('ROLLBACK', `Version ${version} is older than the current one and rollbacks were not allowed.`, 400)
     }
+    const problem = scheduleProblem(this.workerVersion(row).tasks)
+    if (problem) return refusal('INVALID_SCHEDULE', problem, 400)
     await this.makeCurrent(identity, row, variables)
     return { ok: true, value: this.record(this.row(row.id as string) as Row) }
   }
 
   private async makeCurrent(identity: EnvironmentIdentity, row: Row, variables: Record<string, string>): Promise<void> {
+    const version = this.workerVersion(row)
+    await this.environmentObject(identity).setVersion(identity, version, variables)
+    const schedulerId = this.env.SCHEDULER.idFromName(objectNames.scheduler(identity.locator))
+    const scheduler = this.env.SCHEDULER.get(schedulerId) as unknown as SchedulerObject
+    await scheduler.syncDeclared(identity, declaredFor(version.tasks, identity.type))
+    this.setState('current', version.deploymentId)
+  }
+
+  private workerVersion(row: Row): WorkerVersion {
     const stored = parse(row)
     const index = JSON.parse(row.bundle_index as string) as BundleIndex
-    const version: WorkerVersion = {
+    return {
       version: stored.version,
       workerId: stored.workerId,
       deploymentId: stored.id,
       deploymentShortCode: stored.shortCode,
-      bundleHash: stored.bundleHash,
+      bundleHash: stored.bundleHash as string,
       ...(stored.runtime ? { runtime: stored.runtime } : {}),
       ...(stored.runtimeVersion ? { runtimeVersion: stored.runtimeVersion } : {}),
       ...(stored.sdkVersion ? { sdkVersion: stored.sdkVersion } : {}),
       tasks: index.tasks,
       queues: index.queues,
     }
-    const environmentId = this.env.ENVIRONMENT.idFromName(objectNames.environment(identity.locator))
-    await (this.env.ENVIRONMENT.get(environmentId) as unknown as EnvironmentObject).setVersion(identity, version, variables)
-    const type = scheduleEnvironments[identity.slug]
-    const schedules = index.tasks.flatMap((task) =>
-      task.schedule && (!task.schedule.environments?.length || task.schedule.environments.includes(type))
-        ? [{ task: task.id, cron: task.schedule.cron, timezone: task.schedule.timezone }]
-        : [],
-    )
-    const schedulerId = this.env.SCHEDULER.idFromName(objectNames.scheduler(identity.locator))
-    await (this.env.SCHEDULER.get(schedulerId) as unknown as SchedulerObject).syncDeclared(identity, schedules)
-    this.setState('current', stored.id)
+  }
+
+  private environmentObject(identity: EnvironmentIdentity): EnvironmentObject {
+    const id = this.env.ENVIRONMENT.idFromName(objectNames.environment(identity.locator))
+    return this.env.ENVIRONMENT.get(id) as unknown as EnvironmentObject
+  }
+
+  private async timeOutBuilds(): Promise<void> {
+    const rows = this.sql
+      .exec<Row>("SELECT * FROM deployments WHERE status = 'BUILDING' AND created_at < ?", Date.now() - buildMs)
+      .toArray()
+    const error = { name: 'TIMED_OUT', message: `The deploy did not end within ${buildMs / 60_000} minutes; run it again.` }
+    for (const row of rows) this.end(row, 'TIMED_OUT', error)
+  }
+
+  private end(row: Row, status: 'FAILED' | 'TIMED_OUT', error: { name: string; message: string; stack?: string }): void {
+    const next: StoredDeployment = { ...parse(row), status, error }
+    this.sql.exec('UPDATE deployments SET status = ?, record = ? WHERE id = ?', status, JSON.stringify(next), row.id)
   }
 
   private record(row: Row): DeploymentRecord {

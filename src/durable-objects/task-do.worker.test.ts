@@ -18,13 +18,13 @@ const schedules = (): ReturnType<SchedulerObject['list']> =>
     ) as unknown as SchedulerObject
   ).list()
 
-function index(...names: string[]): BundleIndex {
-  return { tasks: newVersion(names).tasks, queues: [], warnings: [] }
+function built(...names: string[]): { index: BundleIndex; bundleHash: string } {
+  return { index: { tasks: newVersion(names).tasks, queues: [], warnings: [] }, bundleHash: 'b' }
 }
 
 async function create(): Promise<string> {
   const id = mintId('deployment', environment.identity.locator)
-  await tasks().createDeployment(environment.identity, { id, contentHash: 'c', bundleHash: 'b' })
+  await tasks().createDeployment(environment.identity, { id, contentHash: 'c' })
   return id
 }
 
@@ -37,7 +37,7 @@ afterEach(() => vi.restoreAllMocks())
 describe('TaskDO', () => {
   it('numbers versions of a day, also after a reset, and makes a repeated deployment once', async () => {
     const id = mintId('deployment', environment.identity.locator)
-    const input = { id, contentHash: 'c', bundleHash: 'b' }
+    const input = { id, contentHash: 'c' }
     const first = await tasks().createDeployment(environment.identity, input)
     await abortAllDurableObjects()
     expect((await tasks().createDeployment(environment.identity, input)).version).toBe(first.version)
@@ -50,19 +50,22 @@ describe('TaskDO', () => {
     expect((await environment.run(run)).status).toBe('PENDING_VERSION')
     const id = await create()
     await abortAllDurableObjects()
-    const done = must(await tasks().completeDeployment(environment.identity, id, index('a'), true, { KEY: 'value' }))
+    const done = must(await tasks().completeDeployment(environment.identity, id, built('a'), true, { KEY: 'value' }))
     expect([done.status, done.isCurrent]).toEqual(['DEPLOYED', true])
     await until(() => executors.started(run).length === 1)
     expect(executors.started(run)[0]?.variables).toEqual({ KEY: 'value' })
     // The CLI repeats a call whose answer it did not get.
-    must(await tasks().completeDeployment(environment.identity, id, index('a'), true, {}))
+    must(await tasks().completeDeployment(environment.identity, id, built('a'), true, {}))
     expect((await tasks().currentDeployment())?.id).toBe(id)
   })
 
   it('leaves the current version alone when a deployment fails', async () => {
     const good = await create()
-    const scheduled = index('a')
-    scheduled.tasks[0] = { ...(scheduled.tasks[0] as never as object), schedule: { cron: '0 4 * * *', timezone: 'UTC' } } as never
+    const scheduled = built('a')
+    scheduled.index.tasks[0] = {
+      ...(scheduled.index.tasks[0] as never as object),
+      schedule: { cron: '0 4 * * *', timezone: 'UTC' },
+    } as never
     must(await tasks().completeDeployment(environment.identity, good, scheduled, true, {}))
     const bad = await create()
     await tasks().failDeployment(bad, { name: 'IndexingError', message: 'no' })
@@ -74,8 +77,8 @@ describe('TaskDO', () => {
 
   it('goes back to an older version when asked, with its tasks and schedules', async () => {
     const [first, second] = [await create(), await create()]
-    must(await tasks().completeDeployment(environment.identity, first, index('a'), true, {}))
-    must(await tasks().completeDeployment(environment.identity, second, index('b'), true, {}))
+    must(await tasks().completeDeployment(environment.identity, first, built('a'), true, {}))
+    must(await tasks().completeDeployment(environment.identity, second, built('b'), true, {}))
     const old = (await tasks().getDeployment(first))?.version as string
     expect(await tasks().promote(environment.identity, old, {}, false)).toMatchObject({ ok: false })
     must(await tasks().promote(environment.identity, old, {}))

@@ -6,10 +6,12 @@ import { OperationError, RpcRefusal } from '../contracts/errors.ts'
 import { locatorOf, mintId, partitionOf } from '../contracts/ids.ts'
 import { limits } from '../contracts/limits.ts'
 import type { BatchItem, BatchRecord } from '../contracts/objects.ts'
-import type { Caller } from '../contracts/rpc.ts'
+import type { Caller, TriggerOptions } from '../contracts/rpc.ts'
 import type { batchItemSchema, indexedItemSchema } from '../contracts/trigger.schema.ts'
 import { callEnvironment } from './objects.ts'
-import { partitionFor, type TriggerContext, triggerInput } from './trigger.ts'
+import { optionsOf, partitionFor, storePayload, type TriggerContext } from './trigger.ts'
+
+export { readItemHead } from '../core/batch/item-head.ts'
 
 export interface NewBatch {
   runCount: number
@@ -28,14 +30,14 @@ export async function createBatch(
   env: Env,
   caller: Caller,
   batch: NewBatch,
-  operation: string | undefined,
+  context: Pick<TriggerContext, 'requestKey' | 'oneTimeToken'>,
 ): Promise<CreatedBatch> {
-  const partition = partitionFor(batch.parentRunId, caller)
+  const partition = partitionFor(batch, caller)
   const batchId = mintId('batch', caller.environment.locator, partition)
-  const operationId = operation ? await sha256Hex(`${operation}\n${caller.environment.id}\nbatch`) : batchId
-  return callEnvironment(env, caller.environment.locator, partition, (environment) =>
-    environment.createBatch(caller, { batchId, operationId, ...batch }),
-  )
+  const { requestKey, oneTimeToken } = context
+  const operationId = requestKey ? await sha256Hex(`${requestKey}\n${caller.environment.id}\nbatch`) : batchId
+  const input = { batchId, operationId, ...batch, ...(oneTimeToken ? { oneTimeToken } : {}) }
+  return callEnvironment(env, caller.environment.locator, partition, (environment) => environment.createBatch(caller, input))
 }
 
 export interface ItemsResult {
@@ -66,25 +68,40 @@ export class ItemSender {
     if (locatorOf(batchId) !== caller.environment.locator) throw new OperationError('UNPROCESSABLE', `Batch ${batchId} not found`)
   }
 
-  async add(item: IndexedItem, shared: { parentRunId?: string; resumeParentOnCompletion?: boolean } = {}): Promise<string> {
+  /** An item that cannot be triggered takes its place as a failed run (2.86); an option that is not built refuses the upload. */
+  async add(item: IndexedItem): Promise<void> {
+    const { index, task, ...body } = item
+    try {
+      await this.put(index, task, optionsOf(this.#env, this.#caller, task, body, this.#context))
+    } catch (error) {
+      if (!(error instanceof OperationError) || error.code === 'NOT_IMPLEMENTED') throw error
+      await this.refuse(index, task, 'BATCH_ITEM_COULD_NOT_TRIGGER', error.message)
+    }
+  }
+
+  async put(index: number, task: string, options: TriggerOptions): Promise<string> {
+    const input = await storePayload(this.#env, this.#caller, { ...this.#place(index), task, options })
+    input.options.batch = { id: this.#batchId, index }
+    await this.#queue({ ...input, index })
+    return input.runId
+  }
+
+  async refuse(index: number, task: string, code: NonNullable<BatchItem['refused']>['code'], message: string): Promise<void> {
+    const options = { payload: { dataType: 'application/json' }, batch: { id: this.#batchId, index } }
+    await this.#queue({ ...this.#place(index), task, options, index, refused: { code, message } })
+  }
+
+  /** The index makes a re-sent item the same operation. */
+  #place(index: number): { runId: string; operationId: string } {
     const partition = partitionOf(this.#batchId) as string
     const runId = mintId('run', this.#caller.environment.locator, partition, this.#context.now)
-    const { index, task, ...body } = item
-    const options = { ...body.options, ...shared }
-    // The index makes a re-sent item the same operation.
-    const operationId = `${this.#batchId}:${index}`
-    const input = await triggerInput(this.#env, this.#caller, {
-      runId,
-      operationId,
-      task,
-      body: { ...body, options },
-      context: this.#context,
-    })
-    input.options.batch = { id: this.#batchId, index }
-    this.#pending.push({ ...input, index })
-    this.#bytes += (input.options.payload.data?.length ?? 0) + (input.options.metadata?.data?.length ?? 0) + 512
+    return { runId, operationId: `${this.#batchId}:${index}` }
+  }
+
+  async #queue(item: BatchItem): Promise<void> {
+    this.#pending.push(item)
+    this.#bytes += (item.options.payload.data?.length ?? 0) + (item.options.metadata?.data?.length ?? 0) + 512
     if (this.#bytes >= limits.rpcBytes || this.#pending.length >= limits.rpcItems) await this.#send()
-    return runId
   }
 
   async finish(): Promise<ItemsResult> {
@@ -125,12 +142,16 @@ export async function batchTrigger(
   batch: Omit<NewBatch, 'runCount'>,
   context: TriggerContext,
 ): Promise<{ batch: CreatedBatch; runs: { id: string; taskIdentifier: string; isCached: boolean; idempotencyKey?: string }[] }> {
-  const created = await createBatch(env, caller, { ...batch, runCount: items.length }, context.requestKey)
+  // All of them are read before anything is made: one bad item refuses the batch, and nothing was changed.
+  const parent = batch.parentRunId ? { parentRunId: batch.parentRunId } : {}
+  const prepared = items.map(({ task, ...body }) =>
+    optionsOf(env, caller, task, { ...body, options: { ...body.options, ...parent } }, context),
+  )
+  const created = await createBatch(env, caller, { ...batch, runCount: items.length }, context)
   const minted: string[] = []
   if (!created.isCached) {
     const sender = new ItemSender(env, caller, created.id, context)
-    const shared = batch.parentRunId ? { parentRunId: batch.parentRunId } : {}
-    for (const [index, item] of items.entries()) minted.push(await sender.add({ ...item, index }, shared))
+    for (const [index, options] of prepared.entries()) minted.push(await sender.put(index, items[index]?.task as string, options))
     await sender.finish()
   }
   const record = await getBatch(env, caller, created.id)

@@ -116,39 +116,43 @@ export interface DeployRequest {
   skipPromotion: boolean
 }
 
+export type DeployOutcome =
+  | { ok: true; deployment: DeploymentRecord }
+  | { ok: false; code: string; message: string; deploymentId: string }
+
 /** Synchronous: when this answers, the version is indexed and, unless told otherwise, current. */
 export async function deploy(
   env: Env,
   exports: LoopbackExports,
   identity: EnvironmentIdentity,
   request: DeployRequest,
-): Promise<{ ok: true; deployment: DeploymentRecord } | { ok: false; code: string; message: string; deploymentId: string }> {
+): Promise<DeployOutcome> {
   if (!request.artifactKey.startsWith(`bundles/${identity.locator}/`)) {
     throw new OperationError('INVALID_REQUEST', 'The artifact does not belong to this environment.')
   }
   const variables = await variablesOf(env, identity)
   const id = mintId('deployment', identity.locator)
-  // Text modules of the loader exist in the bundled Worker only, so Node must not meet this import at start.
-  const { deployBundle } = await import('../execution/deploy-bundle.ts')
-  const result = await deployBundle(env, exports, { identity, artifactKey: request.artifactKey, variables })
   await callTask(env, identity.locator, (task) =>
     task.createDeployment(identity, {
       id,
       contentHash: request.contentHash,
-      bundleHash: result.ok ? result.bundleHash : '',
       ...(request.runtime ? { runtime: request.runtime } : {}),
       ...(request.git ? { git: request.git } : {}),
-      ...(result.ok ? { sdkVersion: result.sdkVersion } : {}),
     }),
   )
-  if (!result.ok) {
-    await callTask(env, identity.locator, (task) => task.failDeployment(id, { name: result.code, message: result.message }))
-    return { ok: false, code: result.code, message: result.message, deploymentId: id }
+  const fail = async (code: string, message: string): Promise<DeployOutcome> => {
+    await callTask(env, identity.locator, (task) => task.failDeployment(id, { name: code, message }))
+    return { ok: false, code, message, deploymentId: id }
   }
+  // Text modules of the loader exist in the bundled Worker only, so Node must not meet this import at start.
+  const { deployBundle } = await import('../execution/deploy-bundle.ts')
+  const result = await deployBundle(env, exports, { identity, artifactKey: request.artifactKey, variables })
+  if (!result.ok) return fail(result.code, result.message)
+  const { index, bundleHash, sdkVersion } = result
   const completed = await callTask(env, identity.locator, (task) =>
-    task.completeDeployment(identity, id, result.index, !request.skipPromotion, variables),
+    task.completeDeployment(identity, id, { index, bundleHash, sdkVersion }, !request.skipPromotion, variables),
   )
-  return { ok: true, deployment: unwrap(completed) }
+  return completed.ok ? { ok: true, deployment: completed.value } : fail(completed.error.code, completed.error.message)
 }
 
 export async function variablesOf(env: Env, identity: EnvironmentIdentity): Promise<Record<string, string>> {

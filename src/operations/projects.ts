@@ -52,10 +52,38 @@ export async function upsertBranch(
   return made
 }
 
+export async function archiveBranch(
+  env: Env,
+  user: UserPrincipal,
+  ref: string,
+  slug: 'preview' | 'dev',
+  branch: string,
+): Promise<{ id: string }> {
+  const summary = await projectByRef(env, user, ref)
+  const archived = await callProject(env, summary.id, (project) => project.archiveBranch(slug, branch))
+  if (!archived) throw new OperationError('NOT_FOUND', 'Branch not found')
+  forgetAccess()
+  return archived
+}
+
 export async function createProject(env: Env, user: UserPrincipal, name: string): Promise<ProjectSummary> {
   const summary = await callDirectory(env, (directory) => directory.createProject(user.userId, name))
   await callProject(env, summary.id, (project) => project.init(summary))
   return summary
+}
+
+/** A new key. The old one works for another day, or ends at once when it is revoked. */
+export async function rotateKey(
+  env: Env,
+  user: UserPrincipal,
+  ref: string,
+  slug: EnvironmentSlug,
+  revoke: boolean,
+): Promise<EnvironmentAccess> {
+  const { identity } = await environmentFor(env, user, ref, slug)
+  const access = await callProject(env, identity.projectId, (project) => project.regenerateKey(identity.locator, revoke))
+  forgetAccess()
+  return access as EnvironmentAccess
 }
 
 const seedWindowMs = 60_000

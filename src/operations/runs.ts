@@ -22,7 +22,8 @@ import type { replayBodySchema } from '../contracts/trigger.schema.ts'
 import { historyDay } from '../core/run/retention.ts'
 import { callEnvironment, callHistory } from './objects.ts'
 import { byteLength } from './packets.ts'
-import { type TriggerContext, tagsOf, triggerInput } from './trigger.ts'
+import { optionsOf, storePayload, type TriggerContext } from './trigger.ts'
+import { tagsOf } from './trigger-options.ts'
 
 export async function getRun(
   env: Env,
@@ -118,13 +119,9 @@ export async function replayRun(
   const operationId = context.requestKey
     ? await sha256Hex(`${context.requestKey}\n${caller.environment.id}\nreplay\n${id}`)
     : runId
-  const input = await triggerInput(env, caller, {
-    runId,
-    operationId,
-    task: old.task,
-    body: { payload, options: { ...options, payloadType, ...(queue ? { queue: { name: queue } } : {}) } },
-    context: { now: context.now },
-  })
+  const wire = { payload, options: { ...options, payloadType, ...(queue ? { queue: { name: queue } } : {}) } }
+  const given = optionsOf(env, caller, old.task, wire, { now: context.now })
+  const input = await storePayload(env, caller, { runId, operationId, task: old.task, options: given })
   const copied: Partial<TriggerOptions> = {
     ...(old.metadata ? { metadata: old.metadata } : {}),
     ...(old.machine ? { machine: old.machine } : {}),

@@ -1,20 +1,19 @@
 /** Triggering one task and what batches share with it: options of the wire become TriggerInput. */
 import { sha256Hex } from '../auth/crypto.ts'
 import type { Env } from '../contracts/bindings.ts'
-import { parseInstant, parseKeyTtl } from '../contracts/durations.ts'
 import { OperationError } from '../contracts/errors.ts'
 import { locatorOf, mintId, partitionOf } from '../contracts/ids.ts'
-import { limits } from '../contracts/limits.ts'
-import type { Caller, Packet, TriggerInput, TriggerOptions, TriggerResult } from '../contracts/rpc.ts'
+import type { Caller, TriggerInput, TriggerOptions, TriggerResult } from '../contracts/rpc.ts'
 import type { TriggerBody } from '../contracts/trigger.schema.ts'
 import { callEnvironment } from './objects.ts'
-import { byteLength, packetOf, storePacket } from './packets.ts'
+import { storePacket } from './packets.ts'
+import { triggerOptions } from './trigger-options.ts'
 
 export interface TriggerContext {
   /** `x-trigger-request-idempotency-key`: the same for every retry of one logical call. */
   requestKey?: string
-  /** The caller holds a one-time token, whose hash is the request key: a repeat is refused. */
-  oneTime?: boolean
+  /** Hash of the caller's one-time token: a second use is refused. */
+  oneTimeToken?: string
   traceparent?: string
   now: number
 }
@@ -26,112 +25,39 @@ export async function triggerTask(
   body: TriggerBody,
   context: TriggerContext,
 ): Promise<TriggerResult> {
-  const partition = partitionFor(body.options?.parentRunId, caller)
+  const options = optionsOf(env, caller, task, body, context)
+  const partition = partitionFor(options, caller)
   const runId = mintId('run', caller.environment.locator, partition, context.now)
   const operationId = context.requestKey ? await sha256Hex(`${context.requestKey}\n${caller.environment.id}\n${task}`) : runId
-  const input = await triggerInput(env, caller, { runId, operationId, task, body, context })
-  const result = await callEnvironment(env, caller.environment.locator, partition, (environment) =>
-    environment.trigger(caller, input),
-  )
-  if (context.oneTime && !result.isCached && result.id !== runId) {
-    throw new OperationError('UNPROCESSABLE', `Cannot trigger ${task} with a one-time use token as it has already been used.`)
-  }
-  return result
+  const input = await storePayload(env, caller, { runId, operationId, task, options })
+  if (context.oneTimeToken) input.options.oneTimeToken = context.oneTimeToken
+  return callEnvironment(env, caller.environment.locator, partition, (environment) => environment.trigger(caller, input))
 }
 
-/** Children live with their parent, so that waking it is one transaction. */
-export function partitionFor(parentRunId: string | undefined, caller: Caller): string {
-  if (!parentRunId) return '0'
-  if (locatorOf(parentRunId) !== caller.environment.locator) throw new OperationError('FORBIDDEN', 'Unauthorized')
-  return partitionOf(parentRunId) as string
+/** Children live with their parent, so that waking it is one transaction. A parent elsewhere is no parent (2.8), but cannot wait. */
+export function partitionFor(child: { parentRunId?: string; resumeParentOnCompletion?: boolean }, caller: Caller): string {
+  if (!child.parentRunId) return '0'
+  if (locatorOf(child.parentRunId) === caller.environment.locator) return partitionOf(child.parentRunId) as string
+  if (child.resumeParentOnCompletion) throw new OperationError('FORBIDDEN', 'Unauthorized')
+  delete child.parentRunId
+  return '0'
 }
 
-export async function triggerInput(
-  env: Env,
-  caller: Caller,
-  call: { runId: string; operationId: string; task: string; body: TriggerBody; context: TriggerContext },
-): Promise<TriggerInput> {
-  const { body, context, runId, task } = call
-  const options = body.options ?? {}
-  const now = context.now
-  if (options.debounce) throw notBuilt('debounce')
-  const payload = await storePacket(env, caller.environment, `${runId}/payload`, packetOf(body.payload, options.payloadType))
-  const keyTtl = parseKeyTtl(options.idempotencyKeyTTL)
-  const ttl = ttlOf(options.ttl)
-  const metadata = metadataPacket(options.metadata, options.metadataType)
-  const tags = tagsOf(options.tags)
-  const queue = queueName(options.queue, task)
-  const delayUntil = delayOf(options.delay, now)
-  const mapped: TriggerOptions = {
-    payload,
-    createdAt: now,
-    ...(tags.length > 0 ? { tags } : {}),
-    ...(metadata ? { metadata } : {}),
-    ...(queue ? { queue } : {}),
-    ...(options.concurrencyKey === undefined ? {} : { concurrencyKey: String(options.concurrencyKey) }),
-    ...(delayUntil === undefined ? {} : { delayUntil }),
-    ...(ttl === undefined ? {} : { ttl }),
-    ...(options.idempotencyKey
-      ? { idempotencyKey: options.idempotencyKey, idempotencyKeyExpiresAt: now + (keyTtl ?? limits.idempotencyKeyMs) }
-      : {}),
-    ...(options.idempotencyKey && options.idempotencyKeyOptions ? { idempotencyKeyOptions: options.idempotencyKeyOptions } : {}),
-    ...(options.maxAttempts === undefined ? {} : { maxAttempts: options.maxAttempts }),
-    ...(options.maxDuration === undefined ? {} : { maxDuration: Math.min(2_147_483_647, Math.max(5, options.maxDuration)) }),
-    ...(options.machine ? { machine: options.machine } : {}),
-    ...(options.priority ? { priorityMs: Math.round(options.priority * 1_000) } : {}),
-    ...(options.lockToVersion ? { lockToVersion: options.lockToVersion } : {}),
-    ...(options.test === undefined ? {} : { test: options.test }),
-    ...(options.parentRunId ? { parentRunId: options.parentRunId } : {}),
-    ...(options.resumeParentOnCompletion ? { resumeParentOnCompletion: true } : {}),
+/** Reads and refuses; stores nothing. */
+export function optionsOf(env: Env, caller: Caller, task: string, body: TriggerBody, context: TriggerContext): TriggerOptions {
+  return triggerOptions(task, body, {
+    now: context.now,
+    environment: caller.environment,
+    regions: (env.REGIONS ?? '')
+      .split(',')
+      .map((name) => name.trim())
+      .filter(Boolean),
     ...(context.traceparent ? { traceparent: context.traceparent } : {}),
-    ...(options.region && caller.environment.type !== 'DEVELOPMENT' ? { region: options.region } : {}),
-  }
-  return { runId, operationId: call.operationId, task, options: mapped }
-}
-
-export function tagsOf(tags: string | string[] | undefined): string[] {
-  const list = [...new Set([tags ?? []].flat().filter((tag) => tag.trim() !== ''))]
-  if (list.length > limits.tags) {
-    throw new OperationError('UNPROCESSABLE', `Runs can only have ${limits.tags} tags, you're trying to set ${list.length}.`)
-  }
-  return list
-}
-
-function metadataPacket(metadata: unknown, type = 'application/json'): Packet | undefined {
-  if (!metadata) return undefined
-  const data = typeof metadata === 'string' ? metadata : JSON.stringify(metadata)
-  if (byteLength(data) > limits.metadataBytes) {
-    throw new OperationError('TOO_LARGE', `Metadata exceeds maximum size of ${limits.metadataBytes} bytes`)
-  }
-  return { data, dataType: type }
-}
-
-function queueName(
-  queue: TriggerBody['options'] extends infer O ? (O extends { queue?: infer Q } ? Q : unknown) : unknown,
-  task: string,
-): string | undefined {
-  let name: unknown = queue
-  // Some clients wrap the name twice.
-  while (name && typeof name === 'object') name = (name as { name?: unknown }).name
-  if (typeof name !== 'string') return undefined
-  const clean = name.replace(/[^A-Za-z0-9_/-]/g, '').slice(0, 128)
-  return clean || `task/${task}`
-}
-
-/** A date in the past and unreadable text mean no delay. */
-function delayOf(delay: string | undefined, now: number): number | undefined {
-  const at = delay === undefined ? undefined : parseInstant(delay, now)
-  return at !== undefined && at > now ? at : undefined
-}
-
-function ttlOf(ttl: string | number | undefined): string | undefined {
-  return typeof ttl === 'number' ? `${ttl}s` : ttl
-}
-
-/** An option that would be ignored in silence is refused instead. */
-function notBuilt(option: string): OperationError {
-  return new OperationError('NOT_IMPLEMENTED', `The option ${option} is not built yet.`, {
-    body: { code: 'not_implemented' },
-    headers: { 'x-should-retry': 'false' },
   })
+}
+
+/** A large payload goes to R2 first; what crosses to the object is its reference. */
+export async function storePayload(env: Env, caller: Caller, input: TriggerInput): Promise<TriggerInput> {
+  const payload = await storePacket(env, caller.environment, `${input.runId}/payload`, input.options.payload)
+  return { ...input, options: { ...input.options, payload } }
 }

@@ -70,8 +70,8 @@ export function waitForDuration(
   input: { date: string; idempotencyKey?: string | undefined; idempotencyKeyTTL?: string | undefined },
 ): Promise<{ waitUntil: number; waitpointId: string }> {
   if (locatorOf(runId) !== caller.environment.locator) throw new OperationError('NOT_FOUND', 'Run not found')
-  const until = new Date(input.date).getTime()
-  if (Number.isNaN(until)) throw new OperationError('INVALID_REQUEST', `Validation error: Invalid date at "date"`)
+  const until = parseInstant(input.date, Date.now())
+  if (until === undefined) throw new OperationError('INVALID_REQUEST', `Validation error: Invalid date at "date"`)
   const partition = partitionOf(runId) as string
   const waitpointId = mintId('waitpoint', caller.environment.locator, partition)
   const keyTtl = parseKeyTtl(input.idempotencyKeyTTL)

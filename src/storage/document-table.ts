@@ -28,6 +28,10 @@ export function readSetting<T>(sql: SqlStorage, name: string): T | undefined {
   return row ? (JSON.parse(row.value) as T) : undefined
 }
 
+export function deleteSetting(sql: SqlStorage, name: string): void {
+  sql.exec('DELETE FROM settings WHERE name = ?', name)
+}
+
 export function findWaitpointKey(sql: SqlStorage, key: string): { waitpointId: string; expiresAt: number | null } | undefined {
   const row = [
     ...sql.exec<{ waitpoint_id: string; expires_at: number | null }>(

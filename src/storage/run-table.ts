@@ -170,6 +170,9 @@ export function writeResult(sql: SqlStorage, runId: string, result: Pick<StoredP
   )
 }
 
+/** The task name of used one-time tokens in the table of keys: none a task can have. */
+export const oneTimeTokens = '$one-time-token'
+
 export function findKey(sql: SqlStorage, task: string, key: string): { runId: string; expiresAt: number } | undefined {
   const row = [
     ...sql.exec<{ run_id: string; expires_at: number }>(
@@ -215,4 +218,8 @@ export function* walkOldRuns(sql: SqlStorage, before: string, limit: number): Ge
 }
 export function oldestRun(sql: SqlStorage): string | undefined {
   return [...sql.exec<{ id: string }>('SELECT id FROM runs ORDER BY id LIMIT 1')][0]?.id
+}
+
+export function deleteExpiredTokens(sql: SqlStorage, now: number): void {
+  sql.exec('DELETE FROM idempotency_keys WHERE task = ? AND expires_at < ?', oneTimeTokens, now)
 }

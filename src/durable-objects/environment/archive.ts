@@ -18,6 +18,7 @@ import {
 import { deleteOldBatches } from '../../storage/batch-table.ts'
 import { deleteOldWaitpoints } from '../../storage/document-table.ts'
 import {
+  deleteExpiredTokens,
   deletePackets,
   deleteRun,
   oldestRun,
@@ -108,6 +109,7 @@ export class Archive {
       const { sql } = turn.state
       const old = [...walkOldRuns(sql, firstIdAt('run', cutoff), rowsPerStep)].filter((run) => !turn.state.live.has(run.id))
       for (const run of old) deleteRun(sql, run)
+      deleteExpiredTokens(sql, now)
       deleteOldBatches(sql, firstIdAt('batch', cutoff), rowsPerStep)
       deleteOldWaitpoints(sql, firstIdAt('waitpoint', cutoff), rowsPerStep)
       return value(old.length === rowsPerStep)

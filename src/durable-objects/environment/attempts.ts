@@ -1,8 +1,9 @@
 /** A run's attempts: into the queue, started under a lease, finished, retried, or lost by the platform. */
 
 import { parseDuration } from '../../contracts/durations.ts'
-import type { FinishInput, Packet, RpcResult } from '../../contracts/rpc.ts'
+import type { FinishInput, Packet, RpcResult, TaskDefinition, WorkerVersion } from '../../contracts/rpc.ts'
 import { admitNext, release } from '../../core/queue/admission.ts'
+import { declaresQueue } from '../../core/queue/declared.ts'
 import { buildExecution, costOf, machineOf } from '../../core/run/execution.ts'
 import { afterFailure, afterLoss } from '../../core/run/retry.ts'
 import { isFinal, move } from '../../core/run/statuses.ts'
@@ -51,10 +52,11 @@ export function startAttempt(turn: Turn, run: StoredRun, next: boolean): void {
       ? state.versionNamed(run.engine.lockToVersion)
       : state.version
   const task = version?.tasks.find((candidate) => candidate.id === run.task)
-  if (!version || !task || !state.identity) {
+  const reason = whyNotStartable(version, task, run)
+  if (!version || !task || !state.identity || reason) {
     state.releaseSlot(run)
     run.status = move(run.status, 'PENDING_VERSION')
-    run.waitingReason = version ? `no version has task ${run.task}` : 'nothing is deployed in this environment'
+    run.waitingReason = reason
     state.changed(run, now)
     return
   }
@@ -85,6 +87,18 @@ export function startAttempt(turn: Turn, run: StoredRun, next: boolean): void {
     now,
   })
   turn.executors.start(turn, run, version, execution)
+}
+
+function whyNotStartable(
+  version: WorkerVersion | undefined,
+  task: TaskDefinition | undefined,
+  run: StoredRun,
+): string | undefined {
+  if (!version) return 'nothing is deployed in this environment'
+  if (!task) return `no version has task ${run.task}`
+  // Decided once: later attempts stay on the version they began with.
+  const isFirst = run.version === undefined
+  return isFirst && !declaresQueue(version, run.queue) ? `version ${version.version} declares no queue ${run.queue}` : undefined
 }
 
 export function finish(turn: Turn, input: FinishInput): RpcResult<{ released: boolean }> {

@@ -50,8 +50,10 @@ export interface StoredBatch extends BatchRecord {
   operationId: string
   parentRunId?: string
   sealed: boolean
-  /** Index → run id. */
+  /** Index → run id; empty until the batch is sealed. */
   items: Record<number, string>
+  /** Calls whose items wait in the settings for the seal. */
+  heldChunks: number
 }
 
 export type Effect = () => Promise<unknown>
@@ -287,11 +289,15 @@ export class EnvironmentState {
     run.engine.lease = 0
   }
 
+  /** Deployed but not current: runs can be locked to it. */
+  addVersion(version: WorkerVersion): void {
+    putSetting(this.sql, `version:${version.version}`, version)
+    this.versions.clear()
+  }
   setVersion(version: WorkerVersion): void {
     this.version = version
     putSetting(this.sql, 'version', version)
-    putSetting(this.sql, `version:${version.version}`, version)
-    this.versions.clear()
+    this.addVersion(version)
     this.applyLimits()
   }
   versionNamed(name: string): WorkerVersion | undefined {

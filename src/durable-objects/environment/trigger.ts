@@ -1,7 +1,8 @@
 /** A run is made, or found: idempotency key, operation, limits, queue. */
 import type { RpcResult, TaskDefinition, TriggerInput, TriggerResult } from '../../contracts/rpc.ts'
+import { declaresQueue } from '../../core/queue/declared.ts'
 import { freesIdempotencyKey, isFinal } from '../../core/run/statuses.ts'
-import { deleteKey, findKey, putKey, readChildren, type StoredRun } from '../../storage/run-table.ts'
+import { deleteKey, findKey, oneTimeTokens, putKey, readChildren, type StoredRun } from '../../storage/run-table.ts'
 import { intoQueue } from './attempts.ts'
 import { optional, refusal, type Turn, value } from './state.ts'
 import { blockOn } from './waits.ts'
@@ -9,10 +10,14 @@ import { blockOn } from './waits.ts'
 const developmentTtl = '10m'
 
 const runTreeDepth = 100
+const oneTimeMs = 30 * 86_400_000
 
 export function trigger(turn: Turn, input: TriggerInput): RpcResult<TriggerResult> {
   const { state, now } = turn
   const { options } = input
+  if (oneTimeUsed(turn, options.oneTimeToken, input.runId)) {
+    return refusal('UNPROCESSABLE', `Cannot trigger ${input.task} with a one-time use token as it has already been used.`, 422)
+  }
   // The parent of a batch waits for the batch as a whole, not for each item.
   const waitingParent = options.resumeParentOnCompletion && !options.batch ? options.parentRunId : undefined
   const repeated = state.operations.get(input.operationId) ?? childWithOperation(turn, options.parentRunId, input.operationId)
@@ -46,7 +51,16 @@ export function trigger(turn: Turn, input: TriggerInput): RpcResult<TriggerResul
   if (locked && !task) {
     return refusal('UNPROCESSABLE', `Task '${input.task}' not found on locked version '${options.lockToVersion}'.`, 422)
   }
-  const queue = options.queue ?? task?.queue?.name ?? `task/${input.task}`
+  if (locked && options.queue && !declaresQueue(locked, options.queue)) {
+    return refusal(
+      'UNPROCESSABLE',
+      `Specified queue '${options.queue}' not found or not associated with locked version '${options.lockToVersion}'.`,
+      422,
+    )
+  }
+  // A replay keeps its queue only while that exists (8.9).
+  const isGone = options.replayOf !== undefined && options.queue && state.version && !declaresQueue(state.version, options.queue)
+  const queue = (isGone ? undefined : options.queue) ?? task?.queue?.name ?? `task/${input.task}`
   const delayed = options.delayUntil !== undefined && options.delayUntil > now
   const run: StoredRun = {
     id: input.runId,
@@ -100,12 +114,22 @@ export function trigger(turn: Turn, input: TriggerInput): RpcResult<TriggerResul
     },
   }
   state.add(run, { payload: options.payload, ...optional('metadata', options.metadata) })
+  spendOneTime(turn, options.oneTimeToken, run.id)
   if (options.idempotencyKey)
     putKey(state.sql, input.task, options.idempotencyKey, run.id, options.idempotencyKeyExpiresAt ?? now + 2_592_000_000)
   if (delayed) state.due.add({ at: options.delayUntil as number, kind: 'start', id: run.id })
   else intoQueue(turn, run)
   if (waitingParent) blockOn(turn, waitingParent, { kind: 'run', runId: run.id })
   return value({ id: run.id, isCached: false })
+}
+
+/** The same call repeated finds its own id and is no second use. */
+export function oneTimeUsed(turn: Turn, token: string | undefined, id: string): boolean {
+  const known = token ? findKey(turn.state.sql, oneTimeTokens, token) : undefined
+  return known !== undefined && known.runId !== id
+}
+export function spendOneTime(turn: Turn, token: string | undefined, id: string): void {
+  if (token) putKey(turn.state.sql, oneTimeTokens, token, id, turn.now + oneTimeMs)
 }
 
 /** A restarted attempt repeats its calls: the child it already has is found under the parent, durably. */

@@ -1,0 +1,175 @@
+/** Real answers against the OpenAPI document the platform serves: nothing missing, nothing undescribed. */
+import { tasks } from '@trigger.dev/sdk'
+import { beforeAll, describe, expect, it } from 'vitest'
+import { z } from 'zod'
+import { endpoints, finished, http, plain, runTask, unique, useProject } from './harness.ts'
+
+type Schema = Record<string, unknown>
+interface Operation {
+  operationId: string
+  tags: string[]
+  responses: Record<string, { content: { 'application/json': { schema: Schema } } }>
+}
+let document: {
+  openapi: string
+  paths: Record<string, Record<string, Operation>>
+  components: { schemas: Record<string, Schema> }
+}
+
+beforeAll(async () => {
+  useProject(plain)
+  document = await (await fetch(`${endpoints.apiUrl}/openapi.json`)).json()
+})
+
+/** References replaced by what they name; objects with known properties take no others. */
+function inlined(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(inlined)
+  if (!value || typeof value !== 'object') return value
+  const { $ref, ...rest } = value as { $ref?: string } & Schema
+  if ($ref) return inlined(document.components.schemas[$ref.split('/').at(-1) as string])
+  const copy = Object.fromEntries(Object.entries(rest).map(([key, entry]) => [key, inlined(entry)])) as Schema
+  if (copy.properties && copy.additionalProperties === undefined) copy.additionalProperties = false
+  return copy
+}
+
+function operationOf(method: string, path: string): Operation | undefined {
+  const segments = (path.split('?')[0] as string).split('/')
+  const fits = (template: string): boolean => {
+    const parts = template.split('/')
+    return parts.length === segments.length && parts.every((part, i) => part.startsWith('{') || part === segments[i])
+  }
+  // Literal segments before parameters.
+  const found = Object.keys(document.paths)
+    .filter(fits)
+    .sort((a, b) => a.split('{').length - b.split('{').length)
+  const template = found.find((one) => document.paths[one]?.[method.toLowerCase()])
+  return template ? document.paths[template]?.[method.toLowerCase()] : undefined
+}
+
+const seen = new Set<string>()
+
+// biome-ignore lint/suspicious/noExplicitAny: bodies of every route
+async function described(method: string, path: string, body?: unknown, headers: Record<string, string> = {}): Promise<any> {
+  const answer = await http(method, path, body, headers)
+  const operation = operationOf(method, path)
+  const response = operation?.responses[answer.status]
+  expect(response, `${method} ${path} answered ${answer.status}: ${JSON.stringify(answer.body)}`).toBeDefined()
+  const schema = z.fromJSONSchema(inlined(response?.content['application/json'].schema) as never)
+  const parsed = schema.safeParse(answer.body)
+  expect(
+    parsed.success,
+    `${method} ${path}: ${z.prettifyError(parsed.error ?? new z.ZodError([]))}\n${JSON.stringify(answer.body)}`,
+  ).toBe(true)
+  seen.add(operation?.operationId as string)
+  return answer.body
+}
+
+describe('the OpenAPI document', () => {
+  const pat = { authorization: `Bearer ${endpoints.accessToken}` }
+
+  it('describes what the runs, tasks and batches routes answer', async () => {
+    const { id } = await described('POST', '/api/v1/tasks/add-one/trigger', {
+      payload: { n: 1 },
+      options: { tags: [unique('doc')], metadata: { a: 1 }, idempotencyKey: unique('key'), ttl: 60 },
+    })
+    await finished(id)
+    await described('GET', `/api/v3/runs/${id}`)
+    await described('GET', `/api/v3/runs/${id}`, undefined, { 'x-trigger-api-version': '2025-07-16' })
+    await described('GET', `/api/v1/runs?page%5Bsize%5D=2`)
+    await described('GET', `/api/v1/projects/${plain.ref}/runs?filter%5Benv%5D=prod`, undefined, pat)
+    await described('GET', `/api/v1/runs/${id}/result`)
+    await described('GET', `/api/v1/runs/${id}/events`)
+    const { events } = (await http('GET', `/api/v1/runs/${id}/events`)).body
+    await described('GET', `/api/v1/runs/${id}/spans/${events[0].spanId}`)
+    await described('GET', `/api/v1/runs/${id}/metadata`)
+    await described('PUT', `/api/v1/runs/${id}/metadata`, { operations: [{ type: 'set', key: 'b', value: 2 }] })
+    await described('POST', `/api/v1/runs/${id}/tags`, { tags: 'late' })
+    await described('POST', `/api/v1/runs/${id}/replay`)
+    const delayed = await tasks.trigger('add-one', { n: 1 }, { delay: '1h' })
+    await described('GET', `/api/v3/runs/${delayed.id}`)
+    await described('POST', `/api/v1/runs/${delayed.id}/reschedule`, { delay: '2h' })
+    await described('POST', `/api/v2/runs/${delayed.id}/cancel`)
+    await described('GET', `/api/v1/runs/${delayed.id}/result`)
+    const failed = await runTask('fails')
+    await described('GET', `/api/v3/runs/${failed.id}`)
+    await described('GET', `/api/v1/runs/${failed.id}/result`)
+    const parent = await runTask('keyed')
+    await described('GET', `/api/v3/runs/${parent.id}`)
+    await described('GET', `/api/v3/runs/${parent.relatedRuns.children?.[0]?.id}`)
+    const items = [{ task: 'add-one', payload: { n: 1 } }]
+    const one = await described('POST', '/api/v1/tasks/batch', { items }, { 'idempotency-key': unique('batch') })
+    await described('POST', '/api/v2/tasks/batch', { items })
+    await described('POST', '/api/v1/tasks/add-one/batch', { items: [{ payload: { n: 1 } }] })
+    const created = await described('POST', '/api/v3/batches', { runCount: 1 })
+    const line = JSON.stringify({ index: 0, task: 'add-one', payload: { n: 1 }, options: { lockToVersion: 'none' } })
+    await described('POST', `/api/v3/batches/${created.id}/items`, line, { 'content-type': 'application/x-ndjson' })
+    await finished(one.runs[0].id)
+    for (const batchId of [one.id, created.id]) {
+      await described('GET', `/api/v1/batches/${batchId}`)
+      await described('GET', `/api/v2/batches/${batchId}`)
+      await described('GET', `/api/v1/batches/${batchId}/results`)
+    }
+    await described('POST', `/api/v1/idempotencyKeys/${unique('none')}/reset`, { taskIdentifier: 'add-one' })
+  })
+
+  it('describes what the other routes answer', async () => {
+    for (const path of ['/api/v1/deployments', '/api/v1/deployments/current', '/api/v1/deployments/latest'])
+      await described('GET', path)
+    const current = (await http('GET', '/api/v1/deployments/current')).body
+    await described('GET', `/api/v1/deployments/${current.id}`)
+    await described('POST', `/api/v1/deployments/${current.version}/promote`)
+    await described('POST', '/api/v1/artifacts', { type: 'deployment_bundle', contentLength: 10 })
+    const base = `/api/v1/projects/${plain.ref}`
+    await described('POST', `${base}/envvars/prod`, { name: 'COMPAT_DOC', value: '1' })
+    await described('GET', `${base}/envvars/prod`)
+    await described('GET', `${base}/envvars/prod/COMPAT_DOC`)
+    await described('PUT', `${base}/envvars/prod/COMPAT_DOC`, { value: '2' })
+    await described('POST', `${base}/envvars/prod/import`, { variables: { COMPAT_DOC: '3' }, override: true })
+    await described('GET', `${base}/envvars`)
+    await described('DELETE', `${base}/envvars/prod/COMPAT_DOC`)
+    await described('GET', '/api/v1/queues')
+    const queue = (await http('GET', '/api/v1/queues')).body.data[0]
+    await described('GET', `/api/v1/queues/${queue.id}`)
+    await described('POST', `/api/v1/queues/${queue.id}/pause`, { action: 'resume' })
+    await described('GET', '/api/v1/schedules')
+    await described('GET', '/api/v1/timezones')
+    const token = await described('POST', '/api/v1/waitpoints/tokens', {
+      timeout: '1h',
+      tags: ['doc'],
+      idempotencyKey: unique('token'),
+      idempotencyKeyTTL: '1h',
+    })
+    await described('GET', `/api/v1/waitpoints/tokens/${token.id}`)
+    await described('POST', `/api/v1/waitpoints/tokens/${token.id}/complete`, { data: { ok: true } })
+    await described('GET', `/api/v1/waitpoints/tokens/${token.id}`)
+    await described('GET', '/api/v1/waitpoints/tokens?page%5Bsize%5D=1')
+    await described('PUT', '/api/v2/packets/a%2Fb.json')
+    await described('POST', '/api/v1/auth/jwt/claims')
+    await described('POST', '/api/v1/auth/public-tokens', { scopes: ['read:runs'] })
+    await described('GET', base, undefined, pat)
+    await described('GET', `${base}/prod`, undefined, pat)
+    await described('GET', '/api/v1/projects', undefined, pat)
+    await described('GET', `${base}/branches`, undefined, pat)
+  })
+
+  it('lists what is not built, and that answers 501', async () => {
+    const unbuilt = Object.entries(document.paths).flatMap(([path, methods]) =>
+      Object.entries(methods).flatMap(([method, operation]) => (operation.responses['501'] ? [{ path, method, operation }] : [])),
+    )
+    expect(unbuilt.map(({ operation }) => operation.operationId)).toEqual(
+      expect.arrayContaining(['createSchedule', 'createBulkAction', 'overrideQueueConcurrency', 'createSession', 'executeQuery']),
+    )
+    for (const { path, method, operation } of unbuilt) {
+      const answer = await http(method.toUpperCase(), path.replace(/\{\w+\}/g, 'x'), method === 'get' ? undefined : {})
+      expect(answer, operation.operationId).toMatchObject({ status: 501, body: { code: 'not_implemented' } })
+      expect(answer.headers.get('x-should-retry')).toBe('false')
+    }
+    expect((await http('GET', '/api/v1/prompts/anything/else')).status).toBe(501)
+  })
+
+  it('covers every operation but those for the CLI and the streams', () => {
+    const all = Object.values(document.paths).flatMap((methods) => Object.values(methods))
+    const left = all.filter((operation) => !operation.responses['501'] && !seen.has(operation.operationId))
+    expect(left.map((operation) => operation.operationId).sort()).toEqual([])
+  })
+})

@@ -1,0 +1,85 @@
+import { describe, expect, it } from 'vitest'
+import type { EnvironmentIdentity, TriggerOptions } from '../contracts/rpc.ts'
+import { triggerBodySchema } from '../contracts/trigger.schema.ts'
+import { triggerOptions } from './trigger-options.ts'
+
+const now = 1_800_000_000_000
+
+function read(options: Record<string, unknown>, environment: Partial<EnvironmentIdentity> = {}): TriggerOptions {
+  const identity = { type: 'PRODUCTION', ...environment } as EnvironmentIdentity
+  return triggerOptions('t', triggerBodySchema.parse({ options }), { now, environment: identity, regions: ['eu'] })
+}
+
+describe('options of a trigger', () => {
+  it.each([
+    ['1h', now + 3_600_000],
+    [new Date(now + 5_000).toISOString(), now + 5_000],
+    [now + 7_000, now + 7_000],
+    ['99999999999w', now + 100 * 365 * 86_400_000],
+    [1e300, undefined],
+    [8e15, 9_000_000_000_000],
+    ['soon', undefined],
+    ['1.5h', undefined],
+    ['-5s', undefined],
+    ['10', undefined],
+    ['0s', undefined],
+    [new Date(now - 1).toISOString(), undefined],
+    [-1, undefined],
+  ])('delay %s', (delay, at) => {
+    expect(read({ delay }).delayUntil).toBe(at)
+  })
+
+  it.each([
+    [0, '0s'],
+    [120, '2m'],
+    [3_600, '1h'],
+    [90_061, '1d1h1m1s'],
+    ['1h30m', '1h30m'],
+    ['whenever', 'whenever'],
+  ])('ttl %s', (ttl, text) => {
+    expect(read({ ttl }).ttl).toBe(text)
+  })
+
+  it('clamps maxDuration and priority', () => {
+    expect(read({ maxDuration: 1 }).maxDuration).toBe(5)
+    expect(read({ maxDuration: 1e12 }).maxDuration).toBe(2_147_483_647)
+    expect(read({ priority: 1.2345 }).priorityMs).toBe(1_235)
+    expect(read({ priority: 1e9 }).priorityMs).toBe(2_147_483_647)
+    expect(read({ priority: -1e9 }).priorityMs).toBe(-2_147_483_648)
+  })
+
+  it('takes the name of a queue however it is wrapped, and cleans it', () => {
+    expect(read({ queue: { name: 'a b!/c', concurrencyLimit: 3 } }).queue).toBe('ab/c')
+    expect(read({ queue: { name: { name: 'x'.repeat(200) } } }).queue).toBe('x'.repeat(128))
+    expect(read({ queue: { name: '!!!' } }).queue).toBe('task/t')
+    expect(read({ queue: {} }).queue).toBeUndefined()
+    expect(read({ concurrencyKey: 7 }).concurrencyKey).toBe('7')
+  })
+
+  it('knows the regions that were set up; development has none', () => {
+    expect(read({ region: 'eu' }).region).toBe('eu')
+    expect(() => read({ region: 'us' })).toThrow('The region you specified doesn\'t exist ("us").')
+    expect(read({ region: 'us' }, { type: 'DEVELOPMENT' }).region).toBeUndefined()
+  })
+
+  it('refuses what it would have to ignore', () => {
+    for (const [name, value] of [
+      ['debounce', { key: 'k', delay: '1s' }],
+      ['concurrency', ['a']],
+      ['gates', [{ queue: 'q' }]],
+      ['externalDeploymentId', 'abc'],
+      ['dependentAttempt', 'attempt_1'],
+    ] as const) {
+      expect(() => read({ [name]: value }), name).toThrow(new RegExp(`${name}.*not built`))
+    }
+    for (const options of [
+      { concurrency: [] },
+      { gates: [] },
+      { externalDeploymentId: '  ' },
+      { externalDeploymentId: null },
+      { externalDeploymentId: 'abc', lockToVersion: '20260101.1' },
+    ])
+      expect(() => read(options)).not.toThrow()
+    expect(() => read({ externalDeploymentId: 'abc' }, { type: 'DEVELOPMENT' })).not.toThrow()
+  })
+})

@@ -31,6 +31,8 @@ interface Session {
   pendingResume: CompletedWaitpoint[]
   cancelReason?: string
   closed: boolean
+  /** Cleared with the session: a pending timer keeps the object from hibernating, which is billed. */
+  heartbeat?: ReturnType<typeof setTimeout>
   /** The run waited on a waitpoint: elapsed time no longer says how long it worked. */
   waited: boolean
   /** Another run was in the isolate at some time: when the isolate is killed, this one may be innocent. */
@@ -71,9 +73,9 @@ export class RunDO extends DurableObject<Env> implements RunExecutor {
       secrets: [],
     }
     if (session.shared) for (const other of this.sessions.values()) other.shared = true
+    session.heartbeat = setTimeout(() => this.armHeartbeat(), heartbeatAfterMs)
     this.sessions.set(input.lease, session)
     this.ctx.waitUntil(this.execute(session))
-    setTimeout(() => this.armHeartbeat(), heartbeatAfterMs)
     return { ok: true }
   }
 
@@ -291,6 +293,7 @@ export class RunDO extends DurableObject<Env> implements RunExecutor {
     const session = this.sessions.get(lease)
     if (!session) return
     session.closed = true
+    clearTimeout(session.heartbeat)
     ;(session.control as unknown as Disposable | undefined)?.[Symbol.dispose]?.()
     session.control = undefined
     this.sessions.delete(lease)

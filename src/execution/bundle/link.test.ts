@@ -99,6 +99,24 @@ describe('linkBundle', () => {
     expect(result.linked.files.map((file) => file.out)).toContain(two)
   })
 
+  it("shares the project's own copy of the SDK, also when it imports a part of itself dynamically", async () => {
+    const uses = (name: string): string =>
+      `import { now, later } from '@trigger.dev/copy'\nexport const ${name} = { now, later }\n`
+    const { linked } = linkBundle(
+      await makeBundle({
+        sources: {
+          'src/trigger/a.ts': uses('a'),
+          'src/trigger/b.ts': uses('b'),
+          'node_modules/@trigger.dev/copy/index.js': `import { sign } from 'jose'\nexport const now = () => sign()\nexport const later = async () => (await import('jose')).sign()\n`,
+          'node_modules/jose/index.js': `export const sign = () => 'signed'\n`,
+        },
+      }),
+      'x',
+    )
+    expect(Object.values(linked.shared).join('\n')).toContain('signed')
+    expect(linked.fresh).not.toContain('node_modules/')
+  })
+
   it('gives each run fresh module state, live bindings and shared namespaces', async () => {
     const opened = await open(result)
     const first = newRun(opened)

@@ -188,12 +188,12 @@ function allImports(shape: ModuleShape | undefined): { target: string; isBundled
   return shape ? [...shape.statics, ...shape.dynamics] : []
 }
 
-function sourcesOf(files: BundleFiles, path: string): string[] {
+function sourcesOf(files: BundleFiles, path: string): string[] | undefined {
   const map = files.get(`${path}.map`)
-  if (typeof map !== 'string') return []
+  if (typeof map !== 'string') return undefined
   try {
-    return (JSON.parse(map) as { sources?: string[] }).sources ?? []
+    return (JSON.parse(map) as { sources?: string[] }).sources
   } catch {
-    return []
+    return undefined
   }
 }

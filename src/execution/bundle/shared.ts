@@ -31,13 +31,14 @@ export function addSdkChunks(
   shared: Set<string>,
   candidates: Iterable<string>,
   shapeOf: ReadShape,
-  sourcesOf: (path: string) => string[],
+  sourcesOf: (path: string) => string[] | undefined,
   isEntry: (path: string) => boolean,
 ): void {
   const sdk = new Set<string>()
   for (const path of candidates) {
+    // A chunk made of no source only passes on names: esbuild's door to a module that is imported dynamically.
     const sources = sourcesOf(path)
-    if (!shared.has(path) && !isEntry(path) && sources.length > 0 && sources.every(isSdk)) sdk.add(path)
+    if (!shared.has(path) && !isEntry(path) && sources?.every(isSdk)) sdk.add(path)
   }
   for (let hasChanged = true; hasChanged; ) {
     hasChanged = false

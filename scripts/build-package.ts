@@ -30,6 +30,7 @@ export interface Env {
   ALLOW_PRIVATE_EGRESS?: string
   RATE_LIMIT?: string
   ENVIRONMENT_CONCURRENCY?: string
+  RUN_RETENTION_DAYS?: string
   [binding: string]: unknown
 }
 declare const worker: {

@@ -172,6 +172,7 @@ function miniflareOptions(
             PLATFORM_ORIGIN: `http://127.0.0.1:${options.port}`,
             ...passed('RATE_LIMIT'),
             ...passed('ENVIRONMENT_CONCURRENCY'),
+            ...passed('RUN_RETENTION_DAYS'),
           },
           textBlobBindings: { PLATFORM_PORTS: portsFile },
           unsafeDirectSockets: options.direct === false ? undefined : [{ host: '127.0.0.1', port: options.port }],

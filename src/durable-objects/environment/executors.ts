@@ -9,6 +9,7 @@ import { completedWaitpoints, outcome } from './waits.ts'
 
 /** A start without an acknowledgement is superseded after this long (design §3.1.1). */
 const startAckMs = 5_000
+const hintDelaySeconds = 2
 
 export class Executors {
   private readonly env: Env
@@ -57,6 +58,9 @@ export class Executors {
         if (!answer.ok) this.onLost(run.id, lease, answer.reason ?? 'the start was refused')
       } catch (error) {
         this.onLost(run.id, lease, `the executor could not be reached: ${String(error)}`)
+        // A hint beside the alarm: whoever of the two comes first makes the next start.
+        const environment = objectNames.environment(input.environment.locator)
+        await this.env.DISPATCH.send({ environment }, { delaySeconds: hintDelaySeconds }).catch(() => {})
       } finally {
         clearTimeout(silence)
         this.starting.delete(lease)

@@ -42,6 +42,9 @@ const operationsRecalledMs = 600_000
 const operationsRecalled = 5_000
 const batchesRecalled = 500
 const archiveAfterLoadMs = 600_000
+/** An object holds 10 GB: above this nothing new is taken, and what there is can still end. */
+const fullBytes = 9_000_000_000
+const triggersPerSizeCheck = 200
 export const leaseCheckMs = 60_000
 /** An unsealed batch is given up after this long, and its parent goes on (2.93). */
 export const sealMs = 1_800_000
@@ -84,6 +87,8 @@ export class EnvironmentState {
   private versions = new Map<string, WorkerVersion>()
   private dirty = new Map<string, { run: StoredRun; packets?: Pick<StoredPackets, 'payload' | 'metadata'> }>()
   private lease = 0
+  private full = false
+  private untilSizeCheck = 0
   private leasesReserved = 0
   readonly sql: SqlStorage
   private readonly concurrency: number
@@ -217,6 +222,15 @@ export class EnvironmentState {
     }
     this.lease += 1
     return this.lease
+  }
+
+  isFull(): boolean {
+    if (this.untilSizeCheck <= 0) {
+      this.untilSizeCheck = triggersPerSizeCheck
+      this.full = this.sql.databaseSize > fullBytes
+    }
+    this.untilSizeCheck -= 1
+    return this.full
   }
 
   /** A live run from memory, a finished one from its row. */

@@ -15,6 +15,7 @@ const oneTimeMs = 30 * 86_400_000
 export function trigger(turn: Turn, input: TriggerInput): RpcResult<TriggerResult> {
   const { state, now } = turn
   const { options } = input
+  if (state.isFull()) return refusal('ENVIRONMENT_FULL', 'This environment is full: old runs must be deleted first.', 503)
   if (oneTimeUsed(turn, options.oneTimeToken, input.runId)) {
     return refusal('UNPROCESSABLE', `Cannot trigger ${input.task} with a one-time use token as it has already been used.`, 422)
   }

@@ -35,6 +35,8 @@ export interface Env {
   ENVIRONMENT_CONCURRENCY?: string
   /** Days a final run is kept; 30 when absent. */
   RUN_RETENTION_DAYS?: string
+  /** Local host: when the last process stopped answering (epoch ms), if that is why this one was started. */
+  FROZEN_AT?: string
 }
 
 /** A queue message carries ids only: EnvironmentDO decides what it means. */

@@ -6,8 +6,15 @@ import type { BundleIndex, CompletedWaitpoint, Completion, LinkedBundle, SpanRec
 
 /** Methods of the isolate's default entrypoint (a WorkerEntrypoint made by isolate/main.ts). */
 export interface TaskIsolate {
-  /** Evaluates every task file and lists what it registered. `bundle` is the part of LinkedBundle the harness needs. */
-  index(input: { bundle: IsolateBundle; variables: Record<string, string> }): Promise<BundleIndex>
+  /**
+   * Evaluates every task file and lists what it registered. `bundle` is the part of LinkedBundle the harness needs;
+   * `onFile` is awaited before each file, so that one that never ends is known by name.
+   */
+  index(input: {
+    bundle: IsolateBundle
+    variables: Record<string, string>
+    onFile: (file: string) => Promise<void>
+  }): Promise<BundleIndex>
   /** Runs one attempt to its end. `platform` belongs to one lease. Never throws for a failure of the task. */
   run(input: IsolateRun, platform: IsolatePlatform): Promise<{ completion: Completion; spans: SpanRecord[] } | { busy: true }>
   /** Answers at once; a failed ping retires the shard. */

@@ -196,6 +196,7 @@ export interface DeploymentRecord {
 
 /** TaskDO: versions, tasks and deployments of one environment. */
 export interface TaskObject {
+  /** `interrupted`: an earlier deployment of this content took the platform down while it loaded this file. */
   createDeployment(
     identity: EnvironmentIdentity,
     input: {
@@ -204,7 +205,9 @@ export interface TaskObject {
       runtime?: string
       git?: Record<string, unknown>
     },
-  ): Promise<DeploymentRecord>
+  ): Promise<DeploymentRecord & { interrupted?: string }>
+  /** The indexer is about to load this file. */
+  noteLoading(id: string, file: string): Promise<void>
   /**
    * Stores the version; with `promote`, makes it current and answers only after EnvironmentDO took its copy. Refuses, and changes
    * nothing, when a declared schedule is not valid.

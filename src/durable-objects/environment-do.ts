@@ -33,11 +33,11 @@ import type {
 import { declaresQueue } from '../core/queue/declared.ts'
 import type { Due } from '../core/run/due-list.ts'
 import { isFinal, move } from '../core/run/statuses.ts'
-import { putSetting } from '../storage/document-table.ts'
+import { putSetting, readSetting } from '../storage/document-table.ts'
 import { migrateEnvironment } from '../storage/migrations.ts'
 import { deleteKey, findKey, readPackets } from '../storage/run-table.ts'
 import { Archive } from './environment/archive.ts'
-import { finish, intoQueue, lost, startAttempt } from './environment/attempts.ts'
+import { finish, frozen, intoQueue, lost, startAttempt } from './environment/attempts.ts'
 import { abortUnsealed, addBatchItems, createBatch } from './environment/batches.ts'
 import { cancel, expire, finalise } from './environment/endings.ts'
 import { Executors } from './environment/executors.ts'
@@ -200,8 +200,22 @@ export class EnvironmentDO extends DurableObject<Env> implements EnvironmentObje
 
   private async checkLeases(): Promise<void> {
     await this.executors.confirm(this.state)
+    await this.handleFreeze()
     for (const { runId, lease } of await this.executors.findLost(this.state))
       await this.loseLease(runId, lease, 'its executor no longer exists')
+  }
+
+  /** Once per freeze, when nobody of the old process is left. */
+  private async handleFreeze(): Promise<void> {
+    const at = Number(this.env.FROZEN_AT) || 0
+    if (at <= (readSetting<number>(this.state.sql, 'frozenAt') ?? 0)) return
+    const gone = new Set((await this.executors.findLost(this.state)).map(({ lease }) => lease))
+    await this.decide((turn) => {
+      putSetting(turn.state.sql, 'frozenAt', at)
+      const executing = [...turn.state.live.values()].filter((run) => run.status === 'EXECUTING' && gone.has(run.engine.lease))
+      frozen(turn, executing)
+      return value(true)
+    })
   }
 
   private async loseLease(runId: string, lease: number, reason: string): Promise<void> {

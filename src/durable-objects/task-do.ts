@@ -22,6 +22,8 @@ interface StoredDeployment extends Omit<DeploymentRecord, 'isCurrent' | 'worker'
   /** Known once the bundle was built. */
   bundleHash?: string
   sdkVersion?: string
+  /** The file the indexer loads. */
+  loading?: string
 }
 
 /** A deploy is one request; one that still builds after this long died with its Worker. */
@@ -29,6 +31,8 @@ const buildMs = 600_000
 
 export class TaskDO extends DurableObject<Env> implements TaskObject {
   private sql: SqlStorage
+  /** Deployments begun in this life of the object. */
+  private readonly underWay = new Set<string>()
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env)
@@ -48,11 +52,13 @@ export class TaskDO extends DurableObject<Env> implements TaskObject {
       runtime?: string
       git?: Record<string, unknown>
     },
-  ): Promise<DeploymentRecord> {
+  ): Promise<DeploymentRecord & { interrupted?: string }> {
     const known = this.row(input.id)
     if (known) return this.record(known)
+    this.underWay.add(input.id)
     return this.ctx.storage.transactionSync(() => {
       const now = Date.now()
+      const interrupted = this.takeInterrupted(input.contentHash)
       const day = new Date(now).toISOString().slice(0, 10).replaceAll('-', '')
       const counter = `version:${day}`
       const number = Number(this.state(counter) ?? '0') + 1
@@ -73,8 +79,30 @@ export class TaskDO extends DurableObject<Env> implements TaskObject {
         now,
         JSON.stringify(record),
       )
-      return this.record(this.row(record.id) as Row)
+      return { ...this.record(this.row(record.id) as Row), ...(interrupted ? { interrupted } : {}) }
     })
+  }
+
+  async noteLoading(id: string, file: string): Promise<void> {
+    const row = this.row(id)
+    if (row?.status !== 'BUILDING') return
+    this.sql.exec('UPDATE deployments SET record = ? WHERE id = ?', JSON.stringify({ ...parse(row), loading: file }), id)
+  }
+
+  /** A deployment of this content that no life of this object after a restart knows of, if it had begun to load a file. */
+  private takeInterrupted(contentHash: string): string | undefined {
+    for (const row of this.sql.exec<Row>("SELECT * FROM deployments WHERE status = 'BUILDING'").toArray()) {
+      const { id, loading, ...stored } = parse(row)
+      if (stored.contentHash !== contentHash || this.underWay.has(id) || !loading) continue
+      const error = { name: 'INDEXING_INTERRUPTED', message: `The platform ended while it loaded ${loading}.` }
+      this.sql.exec(
+        "UPDATE deployments SET status = 'FAILED', record = ? WHERE id = ?",
+        JSON.stringify({ id, ...stored, status: 'FAILED', error }),
+        id,
+      )
+      return loading
+    }
+    return undefined
   }
 
   async completeDeployment(
@@ -217,7 +245,7 @@ export class TaskDO extends DurableObject<Env> implements TaskObject {
   }
 
   private record(row: Row): DeploymentRecord {
-    const { bundleHash: _bundleHash, workerId, sdkVersion: _sdkVersion, ...record } = parse(row)
+    const { bundleHash: _bundleHash, workerId, sdkVersion: _sdkVersion, loading: _loading, ...record } = parse(row)
     const index = row.bundle_index ? (JSON.parse(row.bundle_index as string) as BundleIndex) : undefined
     return {
       ...record,

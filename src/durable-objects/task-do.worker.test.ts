@@ -87,4 +87,19 @@ describe('TaskDO', () => {
     await until(() => executors.started(run).length === 1)
     expect((await environment.run(run)).version).toBe(old)
   })
+
+  it('names the file whose loading took the platform down, once, and only for the same content', async () => {
+    const begin = (contentHash: string): ReturnType<TaskObject['createDeployment']> =>
+      tasks().createDeployment(environment.identity, { id: mintId('deployment', environment.identity.locator), contentHash })
+    const first = await begin('spins')
+    await tasks().noteLoading(first.id, 'src/a.ts')
+    await tasks().noteLoading(first.id, 'src/spin.ts')
+    // The same content beside it, while it is still under way, is nobody's fault.
+    expect((await begin('spins')).interrupted).toBeUndefined()
+    await abortAllDurableObjects()
+    expect((await begin('other')).interrupted).toBeUndefined()
+    expect((await begin('spins')).interrupted).toBe('src/spin.ts')
+    expect(await tasks().getDeployment(first.id)).toMatchObject({ status: 'FAILED', error: { name: 'INDEXING_INTERRUPTED' } })
+    expect((await begin('spins')).interrupted).toBeUndefined()
+  })
 })

@@ -15,6 +15,8 @@ export interface DeployInput {
   identity: EnvironmentIdentity
   artifactKey: string
   variables: Record<string, string>
+  /** Awaited before the isolate loads a file of the project. */
+  onFile: (file: string) => Promise<void>
 }
 export type DeployResult =
   | { ok: true; bundleHash: string; index: BundleIndex; sdkVersion: string }
@@ -28,6 +30,11 @@ export async function deployBundle(env: Env, exports: LoopbackExports, input: De
   const hash = toHex(await digest.digest)
   const second = await env.BUCKET.get(input.artifactKey)
   if (!second) return { ok: false, code: 'ARTIFACT_MISSING', message: 'The uploaded bundle was not found; run the deploy again.' }
+  let loading: string | undefined
+  const onFile = async (file: string): Promise<void> => {
+    loading = file
+    await input.onFile(file)
+  }
   try {
     const files = await unpackBundle(second.body)
     const { linked, maps } = linkBundle(files, hash)
@@ -48,7 +55,8 @@ export async function deployBundle(env: Env, exports: LoopbackExports, input: De
       env.BUCKET.put(bundleKeys.maps(hash), JSON.stringify(maps)),
     ])
     const isolate = openIsolate(env, exports, { environment: input.identity, bundleHash: hash, shard: 'index', recovery: 0 })
-    const index = await within(isolate.index({ bundle: meta, variables: input.variables }), indexLimitMs)
+    const index = await within(isolate.index({ bundle: meta, variables: input.variables, onFile }), indexLimitMs, () => loading)
+    loading = undefined
     if (index.tasks.length === 0) {
       return {
         ok: false,
@@ -66,22 +74,20 @@ export async function deployBundle(env: Env, exports: LoopbackExports, input: De
   } catch (error) {
     const code = (error as { code?: unknown }).code
     const message = error instanceof Error ? error.message : String(error)
-    return { ok: false, code: typeof code === 'string' ? code : 'BUNDLE_FAILED', message: cut(message) }
+    const where = loading && !message.includes(loading) ? ` (while loading ${loading})` : ''
+    return { ok: false, code: typeof code === 'string' ? code : 'BUNDLE_FAILED', message: cut(message) + where }
   }
 }
 
-async function within<T>(promise: Promise<T>, ms: number): Promise<T> {
+/** What somebody reads whose file never finished loading. */
+export function neverEnds(file: string | undefined): string {
+  return `Loading ${file ?? 'the project'} did not end: its top level waits or loops for ever. Move that work into a task's run function.`
+}
+
+async function within<T>(promise: Promise<T>, ms: number, loading: () => string | undefined): Promise<T> {
   let timer: ReturnType<typeof setTimeout> | undefined
   const limit = new Promise<never>((_, reject) => {
-    timer = setTimeout(
-      () =>
-        reject(
-          new Error(
-            `Indexing did not end within ${ms / 1000} s: the top level of a task file, trigger.config.ts or init.ts never finishes.`,
-          ),
-        ),
-      ms,
-    )
+    timer = setTimeout(() => reject(new Error(neverEnds(loading()))), ms)
   })
   try {
     return await Promise.race([promise, limit])

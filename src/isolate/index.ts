@@ -1,5 +1,5 @@
 /** Evaluates a whole project once, at deploy, and lists what it registered. Failures name the file. */
-import type { IsolateBundle } from '../contracts/isolate.ts'
+import type { IsolateBundle, TaskIsolate } from '../contracts/isolate.ts'
 import type { BundleIndex, QueueDefinition, RetrySettings, TaskDefinition } from '../contracts/rpc.ts'
 import { type ActiveRun, runs } from './active-run.ts'
 import { type Core, loadCore, type RegisteredTask, type ResourceCatalog, registerCatalog } from './core.ts'
@@ -9,7 +9,9 @@ import { loadConfig, type ProjectConfig } from './project.ts'
 import { makeScope } from './scope.ts'
 import { platformTarget } from './scoped-fetch.ts'
 
-export async function indexBundle(bundle: IsolateBundle, variables: Record<string, string>): Promise<BundleIndex> {
+type IndexInput = Parameters<TaskIsolate['index']>[0]
+
+export async function indexBundle({ bundle, variables, onFile }: IndexInput): Promise<BundleIndex> {
   const core = await loadCore(bundle)
   let stop: (error: Error) => void = () => {}
   const stopped = new Promise<never>((_, reject) => {
@@ -26,20 +28,22 @@ export async function indexBundle(bundle: IsolateBundle, variables: Record<strin
   }
   run.scope = makeScope(run, platformTarget(variables.TRIGGER_API_URL, undefined), { capture: false })
   try {
-    return await Promise.race([runs.run(run, () => evaluate(core, run, bundle)), stopped])
+    return await Promise.race([runs.run(run, () => evaluate(core, run, bundle, onFile)), stopped])
   } finally {
     run.operations.close()
   }
 }
 
-async function evaluate(core: Core, run: ActiveRun, bundle: IsolateBundle): Promise<BundleIndex> {
+async function evaluate(core: Core, run: ActiveRun, bundle: IsolateBundle, onFile: IndexInput['onFile']): Promise<BundleIndex> {
   const catalog = registerCatalog(core)
   const instance = await makeInstance(run)
+  await onFile(bundle.configPath)
   const config = await attributed(bundle.configPath, () => loadConfig(core, instance, bundle))
   const failures: string[] = []
   const exported = new Map<string, { filePath: string; entryPoint: string; exportName: string }[]>()
   for (const file of bundle.files) {
     if (file.out === bundle.configPath) continue
+    await onFile(file.entry)
     catalog.setCurrentFileContext(file.entry, file.out)
     try {
       const module = await instance.import(file.out)

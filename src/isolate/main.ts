@@ -3,7 +3,7 @@
  * comes as an argument. Shared SDK modules are imported only after the globals are patched, never statically.
  */
 import { RpcTarget, WorkerEntrypoint } from 'cloudflare:workers'
-import type { IsolateBundle, IsolateControl, IsolatePlatform, IsolateRun, TaskIsolate } from '../contracts/isolate.ts'
+import type { IsolateControl, IsolatePlatform, IsolateRun, TaskIsolate } from '../contracts/isolate.ts'
 import type { BundleIndex, CompletedWaitpoint, Completion, SpanRecord } from '../contracts/rpc.ts'
 import { Attempt } from './attempt.ts'
 import { installGlobals } from './globals.ts'
@@ -30,8 +30,8 @@ class Control extends RpcTarget implements IsolateControl {
 }
 
 export default class TaskIsolateEntrypoint extends WorkerEntrypoint implements TaskIsolate {
-  index(input: { bundle: IsolateBundle; variables: Record<string, string> }): Promise<BundleIndex> {
-    return indexBundle(input.bundle, input.variables)
+  index(input: Parameters<TaskIsolate['index']>[0]): Promise<BundleIndex> {
+    return indexBundle(input)
   }
 
   async run(

@@ -132,7 +132,7 @@ export async function deploy(
   }
   const variables = await variablesOf(env, identity)
   const id = mintId('deployment', identity.locator)
-  await callTask(env, identity.locator, (task) =>
+  const created = await callTask(env, identity.locator, (task) =>
     task.createDeployment(identity, {
       id,
       contentHash: request.contentHash,
@@ -145,8 +145,11 @@ export async function deploy(
     return { ok: false, code, message, deploymentId: id }
   }
   // Text modules of the loader exist in the bundled Worker only, so Node must not meet this import at start.
-  const { deployBundle } = await import('../execution/deploy-bundle.ts')
-  const result = await deployBundle(env, exports, { identity, artifactKey: request.artifactKey, variables })
+  const { deployBundle, neverEnds } = await import('../execution/deploy-bundle.ts')
+  // The CLI repeats a request that broke off: what took the platform down must not do it again.
+  if (created.interrupted) return fail('INDEXING_INTERRUPTED', neverEnds(created.interrupted))
+  const onFile = (file: string): Promise<void> => callTask(env, identity.locator, (task) => task.noteLoading(id, file))
+  const result = await deployBundle(env, exports, { identity, artifactKey: request.artifactKey, variables, onFile })
   if (!result.ok) return fail(result.code, result.message)
   const { index, bundleHash, sdkVersion } = result
   const completed = await callTask(env, identity.locator, (task) =>

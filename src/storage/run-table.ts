@@ -25,6 +25,8 @@ export interface RunEngine {
   ttlAt?: number
   /** Lost by the platform this often in a row without progress. */
   lost: number
+  /** The process froze this often in a row while it executed. */
+  freezes?: number
   /** This attempt was started more than once: its calls may repeat earlier ones. */
   restarted?: boolean
   lockToVersion?: string

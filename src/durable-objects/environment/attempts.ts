@@ -1,10 +1,11 @@
 /** A run's attempts: into the queue, started under a lease, finished, retried, or lost by the platform. */
 
 import { parseDuration } from '../../contracts/durations.ts'
-import type { FinishInput, Packet, RpcResult, TaskDefinition, WorkerVersion } from '../../contracts/rpc.ts'
+import type { FinishInput, Packet, RpcResult, TaskDefinition, TaskRunError, WorkerVersion } from '../../contracts/rpc.ts'
 import { admitNext, release } from '../../core/queue/admission.ts'
 import { declaresQueue } from '../../core/queue/declared.ts'
 import { buildExecution, costOf, machineOf } from '../../core/run/execution.ts'
+import { afterFreeze } from '../../core/run/freeze.ts'
 import { afterFailure, afterLoss } from '../../core/run/retry.ts'
 import { isFinal, move } from '../../core/run/statuses.ts'
 import { readPackets, type StoredRun, writeResult } from '../../storage/run-table.ts'
@@ -14,6 +15,11 @@ import { queueId } from './reads.ts'
 import { optional, refusal, type Turn, value } from './state.ts'
 
 const spanBytes = 1_048_576
+const frozeError: TaskRunError = {
+  type: 'INTERNAL_ERROR',
+  code: 'MAX_DURATION_EXCEEDED',
+  message: 'The task kept the CPU without yielding and stopped the process twice, the second time alone.',
+}
 
 /** The TTL starts when the run first enters the queue. */
 export function intoQueue(turn: Turn, run: StoredRun): void {
@@ -129,6 +135,7 @@ export function finish(turn: Turn, input: FinishInput): RpcResult<{ released: bo
     return lost(turn, run, input.lost?.reason ?? 'lost', spans)
   }
   run.engine.lost = 0
+  run.engine.freezes = undefined
   if (completion.ok) {
     const output: Packet | undefined =
       completion.output === undefined
@@ -208,6 +215,31 @@ export function lost(
   } else state.enqueue(run)
   state.changed(run, now)
   return value({ released: true })
+}
+
+/** The process froze while these executed, and was replaced: the next starts tell who did it. */
+export function frozen(turn: Turn, runs: StoredRun[]): void {
+  const { state, now } = turn
+  const suspects = runs.map((run) => ({ id: run.id, lease: run.engine.lease, freezes: run.engine.freezes ?? 0 }))
+  for (const decision of afterFreeze(suspects, now)) {
+    const run = state.live.get(decision.id)
+    if (!run) continue
+    state.releaseExecutor(run)
+    run.engine.freezes = (run.engine.freezes ?? 0) + 1
+    run.engine.restarted = true
+    if (decision.kind === 'blamed') {
+      end(turn, run, 'TIMED_OUT', frozeError, readPackets(state.sql, run.id).spans)
+      continue
+    }
+    run.attemptNumber -= 1
+    state.releaseSlot(run)
+    run.status = move(run.status, 'PENDING')
+    run.waitingReason = 'starting again: a task kept the CPU and stopped the process'
+    run.engine.dueAt = decision.at > now ? decision.at : undefined
+    if (run.engine.dueAt === undefined) state.enqueue(run)
+    else state.due.add({ at: decision.at, kind: 'start', id: run.id })
+    state.changed(run, now)
+  }
 }
 
 function cap(spans: ReturnType<typeof readPackets>['spans']): ReturnType<typeof readPackets>['spans'] {

@@ -46,11 +46,16 @@ export async function runCli(
         output += chunk
       })
       child.once('error', fail)
-      child.once('close', (code) => done({ code: code ?? 1, output }))
+      child.once('close', (code) => done({ code: code ?? 1, output: withoutSpinners(output) }))
     })
   } finally {
     rmSync(home, { recursive: true, force: true })
   }
+}
+
+/** Of a line the CLI rewrites many times a second only the last text. */
+function withoutSpinners(output: string): string {
+  return output.replaceAll(/^.*\x1b\[999D\x1b\[J/gm, '')
 }
 
 export function deploy(endpoints: Endpoints, folder: string, args: string[] = []): Promise<{ code: number; output: string }> {

@@ -17,6 +17,7 @@ import { Waits } from './waits.ts'
 const telemetryIntervalMs = 1000
 const metadataIntervalMs = 1000
 const cancelHooksMs = 10_000
+const lastFlushMs = 10_000
 /** OpenTelemetry attributes a log line may have, when the SDK names no limit. */
 const attributeLimit = 256
 
@@ -38,6 +39,7 @@ export class Attempt {
   #core: Core | undefined
   #waits: Waits | undefined
   #metadata: MetadataManager | undefined
+  #flushesEnded: () => Promise<unknown> = async () => {}
   /** Waitpoints and a cancel that came before the managers existed. */
   #earlyWaitpoints: CompletedWaitpoint[] = []
   #isCancelled = false
@@ -115,6 +117,7 @@ export class Attempt {
     // A task that returns because of its aborted signal was still cancelled.
     const result = this.#isCancelled ? await forced : completion
     try {
+      await Promise.race([this.#flushesEnded(), pause(lastFlushMs)])
       result.flushedMetadata = await this.#metadata?.stopAndReturnLastFlush()
     } catch (error) {
       this.#telemetry.log('WARN', `The last metadata changes were lost: ${String(error)}`)
@@ -179,6 +182,7 @@ export class Attempt {
     metadata.runId = execution.run.id
     metadata.runIdIsRoot = execution.run.rootTaskRunId === undefined
     flushOnFirstChange(metadata)
+    this.#flushesEnded = trackFlushes(metadata)
     const executor = core.make<Executor>('TaskExecutor', task, {
       tracer,
       consoleInterceptor: { intercept: (_console: unknown, callback: () => unknown) => callback() },
@@ -252,6 +256,23 @@ interface UsageManager {
 
 interface Executor {
   execute(execution: unknown, ctx: unknown, signal: AbortSignal): Promise<{ result: Completion }>
+}
+
+/**
+ * Ends with the flushes that are under way. The SDK holds their changes no more, and a call that comes after the end of the
+ * run is refused.
+ */
+function trackFlushes(metadata: MetadataManager): () => Promise<unknown> {
+  const open = new Set<Promise<void>>()
+  const { flush } = metadata
+  metadata.flush = (...options) => {
+    const promise = flush.apply(metadata, options)
+    open.add(promise)
+    const end = (): boolean => open.delete(promise)
+    promise.then(end, end)
+    return promise
+  }
+  return () => Promise.allSettled(open)
 }
 
 /** Starts the SDK's flush timer with the first change instead of with the run: most runs change nothing. */

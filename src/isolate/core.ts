@@ -115,6 +115,7 @@ export interface MetadataManager {
   runId?: string
   runIdIsRoot: boolean
   startPeriodicFlush(intervalMs?: number): void
+  flush(...options: unknown[]): Promise<void>
   stopAndReturnLastFlush(): Promise<{ data?: string; dataType: string }>
 }
 

@@ -63,10 +63,12 @@ export async function startHost(options: HostOptions): Promise<Host> {
     throw error
   }
 
-  const cron = setInterval(async () => {
+  const tick = async (): Promise<void> => {
     const worker = await miniflare.getWorker()
     await worker.scheduled({ cron: '* * * * *' })
-  }, CRON_MS)
+  }
+  // One that meets a restart of workerd is lost; the next comes in a minute.
+  const cron = setInterval(() => void tick().catch(() => {}), CRON_MS)
   const heartbeat = watch(origin, async () => {
     if (stopping) return
     console.error('workerd does not answer (killed, or a task that never yields): starting it again')

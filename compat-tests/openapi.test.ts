@@ -79,6 +79,7 @@ describe('the OpenAPI document', () => {
     await described('GET', `/api/v1/projects/${plain.ref}/runs?filter%5Benv%5D=prod`, undefined, pat)
     await described('GET', `/api/v1/runs/${id}/result`)
     await described('GET', `/api/v1/runs/${id}/events`)
+    await described('GET', `/api/v1/runs/${id}/trace`)
     const { events } = (await http('GET', `/api/v1/runs/${id}/events`)).body
     await described('GET', `/api/v1/runs/${id}/spans/${events[0].spanId}`)
     await described('GET', `/api/v1/runs/${id}/metadata`)
@@ -143,13 +144,27 @@ describe('the OpenAPI document', () => {
     await described('POST', `/api/v1/waitpoints/tokens/${token.id}/complete`, { data: { ok: true } })
     await described('GET', `/api/v1/waitpoints/tokens/${token.id}`)
     await described('GET', '/api/v1/waitpoints/tokens?page%5Bsize%5D=1')
+    const open = await described('POST', '/api/v1/waitpoints/tokens', {})
+    await described('POST', new URL(open.url).pathname, { from: 'a third party' })
     await described('PUT', '/api/v2/packets/a%2Fb.json')
+    await described('PUT', '/api/v1/packets/a%2Fb.json')
+    await described('GET', '/api/v1/packets/a%2Fb.json')
+    await described('GET', '/health')
     await described('POST', '/api/v1/auth/jwt/claims')
+    await described('POST', '/api/v1/auth/jwt', { claims: { scopes: ['read:runs'] } })
     await described('POST', '/api/v1/auth/public-tokens', { scopes: ['read:runs'] })
     await described('GET', base, undefined, pat)
     await described('GET', `${base}/prod`, undefined, pat)
     await described('GET', '/api/v1/projects', undefined, pat)
+    await described('POST', `${base}/branches`, { branch: 'doc', env: 'preview' }, pat)
     await described('GET', `${base}/branches`, undefined, pat)
+    await described('POST', `${base}/branches/archive`, { branch: 'doc', env: 'preview' }, pat)
+    await described('GET', '/api/v2/whoami', undefined, pat)
+    await described('GET', '/api/v1/orgs', undefined, pat)
+    await described('GET', `${base}/prod/deploy-settings`)
+    const made = (await http('GET', '/api/v1/orgs', undefined, pat)).body[0]
+    const { externalRef } = await described('POST', `/api/v1/orgs/${made.slug}/projects`, { name: 'Doc' }, pat)
+    await described('POST', `/api/v1/projects/${externalRef}/staging/regenerate-api-key`, {}, pat)
   })
 
   it('lists what is not built, and that answers 501', async () => {
@@ -167,9 +182,16 @@ describe('the OpenAPI document', () => {
     expect((await http('GET', '/api/v1/prompts/anything/else')).status).toBe(501)
   })
 
-  it('covers every operation but those for the CLI and the streams', () => {
+  it('is held against answers here, but for these', () => {
+    const elsewhere = [
+      // Streams and links, or only for the CLI, the first start or the inside of a run: other scenarios use them.
+      ...['createDeployment', 'uploadArtifact', 'downloadPacket', 'uploadPacket', 'getRunPacket', 'seedPlatform'],
+      ...['platformNotifications', 'remoteBuildStatus', 'waitForDuration', 'waitForToken'],
+      // Described by a neighbour that answers the same.
+      ...['getPacketUrlV2', 'updateVariableByPost', 'retrieveSchedule'],
+    ]
     const all = Object.values(document.paths).flatMap((methods) => Object.values(methods))
     const left = all.filter((operation) => !operation.responses['501'] && !seen.has(operation.operationId))
-    expect(left.map((operation) => operation.operationId).sort()).toEqual([])
+    expect(left.map((operation) => operation.operationId).sort()).toEqual(elsewhere.sort())
   })
 })

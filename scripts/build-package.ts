@@ -29,6 +29,9 @@ export interface Env {
   ROOT_SECRET?: string
   ALLOW_PRIVATE_EGRESS?: string
   RATE_LIMIT?: string
+  BATCH_RATE_LIMIT?: string
+  PUBLIC_RATE_LIMIT?: string
+  REGIONS?: string
   ENVIRONMENT_CONCURRENCY?: string
   RUN_RETENTION_DAYS?: string
   [binding: string]: unknown

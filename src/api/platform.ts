@@ -13,8 +13,10 @@ const tag = 'platform'
 const maxTokenSeconds = 30 * 86_400
 
 export function platformRoutes(app: App): void {
-  route(app, { method: 'get', path: '/health', operationId: 'health', summary: 'Health', tag, open: true }, (c) =>
-    c.json({ status: 'ok', initialised: Boolean(c.env.ROOT_SECRET) }),
+  route(
+    app,
+    { method: 'get', path: '/health', operationId: 'health', summary: 'Health', response: responses.health, tag, open: true },
+    (c) => c.json({ status: 'ok', initialised: Boolean(c.env.ROOT_SECRET) }),
   )
 
   const seedSchema = z.object({ email: z.string(), accessToken: z.string() })

@@ -24,7 +24,14 @@ const env = ':env{(?:dev|staging|stg|prod|preview)}'
 export function projectRoutes(app: App): void {
   route(
     app,
-    { method: 'get', path: '/api/v2/whoami', operationId: 'whoami', summary: 'Who the token belongs to', tag },
+    {
+      method: 'get',
+      path: '/api/v2/whoami',
+      operationId: 'whoami',
+      summary: 'Who the token belongs to',
+      response: responses.whoami,
+      tag,
+    },
     async (c) => {
       const user = await userOf(c)
       const ref = c.req.query('projectRef')
@@ -79,7 +86,14 @@ export function projectRoutes(app: App): void {
 
   route(
     app,
-    { method: 'get', path: '/api/v1/orgs', operationId: 'listOrganizations', summary: 'List organizations', tag },
+    {
+      method: 'get',
+      path: '/api/v1/orgs',
+      operationId: 'listOrganizations',
+      summary: 'List organizations',
+      response: responses.organizationList,
+      tag,
+    },
     async (c) => {
       const user = await userOf(c)
       return c.json([
@@ -161,6 +175,7 @@ export function projectRoutes(app: App): void {
       path: `${branchPath}/archive`,
       operationId: 'archiveBranch',
       summary: 'Archive a branch',
+      response: responses.archivedBranch,
       tag,
       body: branchSchema,
     },
@@ -254,6 +269,7 @@ export function projectRoutes(app: App): void {
       path: `/api/v1/projects/:ref/${env}/deploy-settings`,
       operationId: 'getDeploySettings',
       summary: 'How the CLI builds',
+      response: responses.deploySettings,
       tag,
     },
     async (c) => {

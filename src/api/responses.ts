@@ -333,6 +333,16 @@ export const project = z
 export const environmentKey = z
   .object({ apiKey: z.string(), name: z.string(), apiUrl: z.url(), projectId: z.string() })
   .openapi('EnvironmentKey')
+export const whoami = z.object({
+  userId: z.string(),
+  email: z.string(),
+  dashboardUrl: z.string(),
+  project: z.object({ name: z.string(), url: z.string(), orgTitle: z.string() }).optional(),
+})
+export const organizationList = z.array(z.object({ id: z.string(), title: z.string(), slug: z.string(), createdAt: date }))
+export const deploySettings = z.object({ build_path: z.string() })
+export const archivedBranch = z.object({ branch: idOnly })
+export const health = z.object({ status: z.literal('ok'), initialised: z.boolean() })
 export const branchList = z.object({
   branches: z.array(z.object({ id: z.string(), name: z.string(), createdAt: date, updatedAt: date, isPaused: z.boolean() })),
 })

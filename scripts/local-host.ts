@@ -2,16 +2,22 @@
  * The Worker on this machine: workerd with the bindings of wrangler.toml, without the processes `wrangler dev` puts in
  * front of it. Requests reach workerd's own socket; Node only starts it, keeps it alive and plays the cron trigger.
  */
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
 import { createServer } from 'node:net'
 import { join, resolve } from 'node:path'
-import { build } from 'esbuild'
+import { build, stop as stopEsbuild } from 'esbuild'
 import { convertV4MiniflareOptions, Log, LogLevel, Miniflare } from 'miniflare'
+import { takeState } from './state-folder.ts'
 
 export const root: string = resolve(import.meta.dirname, '..')
+const require = createRequire(import.meta.url)
 
-/** workerd stops no endless loop: after this silence the process is replaced and interrupted runs resume. */
-const SILENCE_MS = 10_000
+/**
+ * workerd stops no endless loop: after this silence the process is replaced and interrupted runs resume. Long enough for
+ * linking a large bundle, which also keeps its only thread, on a machine that does ten other things.
+ */
+const SILENCE_MS = 30_000
 const HEARTBEAT_MS = 1_000
 const CRON_MS = 60_000
 
@@ -48,43 +54,75 @@ export async function bundleWorker(entry: string = join(root, 'src/worker.ts')):
 
 export async function startHost(options: HostOptions): Promise<Host> {
   const origin = `http://127.0.0.1:${options.port}`
-  await assertPortFree(options.port)
-  const script = await bundleWorker(options.entry)
-  const release = takeState(options.state)
-  const entryPort = options.direct === false ? options.port : await freePort()
-  const settings = miniflareOptions(options, script, entryPort)
-  let miniflare = new Miniflare(settings)
-  let stopping = false
+  const release = await takeState(options.state)
+  let running: Miniflare | undefined
   try {
-    await miniflare.ready
+    await untilPortFree(options.port)
+    const script = await bundleWorker(options.entry)
+    // esbuild keeps a process of its own otherwise.
+    await stopEsbuild()
+    const entryPort = options.direct === false ? options.port : await freePort()
+    const settings = miniflareOptions(options, script, entryPort)
+    running = await startWorkerd(settings)
+    return { origin, stop: keepAlive(origin, running, () => startWorkerd(settings), release) }
   } catch (error) {
-    await miniflare.dispose().catch(() => {})
     release()
     throw error
   }
+}
 
-  const cron = setInterval(async () => {
-    const worker = await miniflare.getWorker()
-    await worker.scheduled({ cron: '* * * * *' })
+/** Replaces a workerd that is silent and plays the cron trigger. Returns how to end all of it. */
+function keepAlive(origin: string, first: Miniflare, restart: () => Promise<Miniflare>, release: () => void): Host['stop'] {
+  let miniflare = first
+  let replacing: Promise<void> | undefined
+  let stopping = false
+  const cron = setInterval(() => {
+    miniflare
+      .getWorker()
+      .then((worker) => worker.scheduled({ cron: '* * * * *' }))
+      .catch((error) => console.error('The cron trigger failed:', error))
   }, CRON_MS)
-  const heartbeat = watch(origin, async () => {
-    if (stopping) return
+  const heartbeat = watch(origin, () => {
+    if (stopping) return Promise.resolve()
     console.error('workerd does not answer (killed, or a task that never yields): starting it again')
-    await miniflare.dispose()
-    miniflare = new Miniflare(settings)
-    await miniflare.ready
+    replacing = miniflare.dispose().then(async () => {
+      miniflare = await restart()
+    })
+    return replacing
   })
-
-  return {
-    origin,
-    async stop() {
-      stopping = true
-      clearInterval(cron)
-      clearInterval(heartbeat)
-      await miniflare.dispose()
-      release()
-    },
+  return async () => {
+    stopping = true
+    clearInterval(cron)
+    clearInterval(heartbeat)
+    await replacing?.catch(() => {})
+    await miniflare.dispose()
+    release()
   }
+}
+
+async function startWorkerd(settings: ConstructorParameters<typeof Miniflare>[0]): Promise<Miniflare> {
+  if (process.platform !== 'win32') {
+    process.env.WORKERD_BINARY ??= createRequire(require.resolve('miniflare'))('workerd').default as string
+    process.env.MINIFLARE_WORKERD_PATH = join(root, 'scripts/workerd.sh')
+  }
+  const miniflare = ownSignals(() => new Miniflare(settings))
+  try {
+    await miniflare.ready
+    return miniflare
+  } catch (error) {
+    await miniflare.dispose().catch(() => {})
+    throw error
+  }
+}
+
+/** Miniflare ends the process on a signal by itself, with its own exit code and before anything is put in order. */
+function ownSignals<T>(construct: () => T): T {
+  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
+  const before = signals.map((signal) => process.listeners(signal))
+  const made = construct()
+  for (const [index, signal] of signals.entries())
+    for (const listener of process.listeners(signal)) if (!before[index]?.includes(listener)) process.off(signal, listener)
+  return made
 }
 
 function miniflareOptions(options: HostOptions, script: string, entryPort: number): ConstructorParameters<typeof Miniflare>[0] {
@@ -183,37 +221,21 @@ export async function freePort(): Promise<number> {
   return port
 }
 
-async function assertPortFree(port: number): Promise<void> {
+/** Looks twice: a workerd whose host was killed holds its port for up to a second. */
+async function untilPortFree(port: number): Promise<void> {
+  const problem = await portProblem(port)
+  if (!problem) return
+  await new Promise((done) => setTimeout(done, 1_500))
+  const still = await portProblem(port)
+  if (still === 'EADDRINUSE')
+    throw new Error(`Port ${port} is in use. Stop what listens there, or choose another: --port ${port + 1}`)
+  if (still) throw new Error(`Port ${port} of 127.0.0.1 cannot be opened: ${still}`)
+}
+
+function portProblem(port: number): Promise<string | undefined> {
   const server = createServer()
-  await new Promise<void>((done, fail) => {
-    server.once('error', () =>
-      fail(new Error(`Port ${port} is in use. Stop what listens there, or choose another: --port ${port + 1}`)),
-    )
-    server.listen(port, '127.0.0.1', () => server.close(() => done()))
+  return new Promise((done) => {
+    server.once('error', (error: NodeJS.ErrnoException) => done(error.code ?? error.message))
+    server.listen(port, '127.0.0.1', () => server.close(() => done(undefined)))
   })
-}
-
-/** Two workerd processes on the same databases would damage them. */
-function takeState(state: string): () => void {
-  mkdirSync(state, { recursive: true, mode: 0o700 })
-  const file = join(state, 'host.pid')
-  if (existsSync(file)) {
-    const pid = Number(readFileSync(file, 'utf8'))
-    if (pid !== process.pid && isAlive(pid))
-      throw new Error(`A platform (process ${pid}) already uses ${state}. Stop it, or choose another folder with --state.`)
-  }
-  writeFileSync(file, String(process.pid))
-  const release = (): void => rmSync(file, { force: true })
-  // Miniflare has its own handler of signals and may end the process first.
-  process.once('exit', release)
-  return release
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch {
-    return false
-  }
 }

@@ -1,14 +1,15 @@
 /**
- * `npm run demo [-- --once] [--port 8787] [--state DIR]`: starts a platform, deploys examples/hello-world with the
- * unmodified CLI, triggers it with the unmodified SDK and shows what happens.
+ * `npm run demo -- [--once] [--port 8787] [--state DIR] [--folder DIR]`: starts a platform, deploys examples/hello-world
+ * (or another folder with a task `hello-world`) with the unmodified CLI, triggers it with the unmodified SDK and shows what
+ * happens.
  */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { parseArgs } from 'node:util'
+import { join, relative, resolve } from 'node:path'
 import { configure, runs, tasks } from '@trigger.dev/sdk'
+import { portArgument, readArguments } from './arguments.ts'
 import { deployProject } from './deploy-project.ts'
-import { type Endpoints, startPlatform, stopOnSignal } from './dev.ts'
+import { type Endpoints, projectRefOf, startPlatform, stopOnSignal } from './dev.ts'
 import { freePort, root } from './local-host.ts'
 
 const finalStates = ['COMPLETED', 'FAILED', 'CRASHED', 'CANCELED', 'SYSTEM_FAILURE', 'EXPIRED', 'TIMED_OUT']
@@ -51,21 +52,29 @@ async function logLines(endpoints: Endpoints, runId: string): Promise<RunEvent[]
 }
 
 async function main(): Promise<void> {
-  const { values } = parseArgs({
-    options: { once: { type: 'boolean', default: false }, port: { type: 'string' }, state: { type: 'string' } },
-  })
+  const values = readArguments(
+    {
+      once: { type: 'boolean', default: false },
+      port: { type: 'string' },
+      state: { type: 'string' },
+      folder: { type: 'string', default: join(root, 'examples/hello-world') },
+    },
+    'npm run demo -- [--once] [--port 8787] [--state DIR] [--folder DIR]',
+  )
+  const folder = resolve(values.folder)
+  const projectRef = projectRefOf(folder)
   const temporary = values.state ? undefined : mkdtempSync(join(tmpdir(), 'trigger-do-demo-'))
-  const port = values.port ? Number(values.port) : values.once ? await freePort() : 8787
-  const platform = await startPlatform({ port, state: values.state ?? (temporary as string) })
+  const port = values.port ? portArgument(values.port) : values.once ? await freePort() : 8787
+  const platform = await startPlatform({ port, state: values.state ?? (temporary as string), projectRef })
   if (temporary) process.once('exit', () => rmSync(temporary, { recursive: true, force: true }))
   const stop = (): Promise<void> => platform.stop()
   stopOnSignal(stop)
   try {
     const { apiUrl, accessToken, secretKeys } = platform.endpoints
     console.log(`Platform: ${apiUrl}`)
-    console.log('$ trigger deploy   (examples/hello-world)')
+    console.log(`$ trigger deploy   (${relative(process.cwd(), folder) || '.'})`)
     const deploy = await deployProject({
-      folder: join(root, 'examples/hello-world'),
+      folder,
       apiUrl,
       accessToken,
       onLine: (line) => console.log(`  ${line}`),

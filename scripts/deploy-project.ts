@@ -32,6 +32,9 @@ export async function deployProject(options: {
       const cli = join(root, 'node_modules/trigger.dev/dist/esm/index.js')
       const args = [cli, 'deploy', '--skip-update-check', '--skip-telemetry', ...(options.args ?? [])]
       const child = spawn(process.execPath, args, { cwd: options.folder, env, stdio: ['ignore', 'pipe', 'pipe'] })
+      // The demo may be stopped meanwhile.
+      const end = (): boolean => child.kill('SIGKILL')
+      process.once('exit', end)
       let output = ''
       const collect = (chunk: Buffer): void => {
         const text = chunk.toString()
@@ -41,7 +44,10 @@ export async function deployProject(options: {
       child.stdout.on('data', collect)
       child.stderr.on('data', collect)
       child.once('error', fail)
-      child.once('close', (code) => done({ code: code ?? 1, output }))
+      child.once('close', (code) => {
+        process.off('exit', end)
+        done({ code: code ?? 1, output })
+      })
     })
   } finally {
     rmSync(home, { recursive: true, force: true })

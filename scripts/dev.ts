@@ -1,10 +1,14 @@
 /** `npm run dev -- [--port 8787] [--state DIR] [--project proj_…]`: one whole platform on this machine. */
 import { spawn } from 'node:child_process'
-import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
-import { parseArgs } from 'node:util'
+import { portArgument, projectArgument, readArguments } from './arguments.ts'
 import { root, startHost } from './local-host.ts'
 import { ensureSecrets, projectKeys, type SecretKeys, seed } from './setup.ts'
+import { endpointsFile } from './state-folder.ts'
+
+/** workerd is asked to end at once; longer means that something hangs. */
+const STOP_MS = 10_000
 
 export interface Endpoints {
   apiUrl: string
@@ -18,27 +22,27 @@ export interface Platform {
   stop(): Promise<void>
 }
 
-export function exampleProjectRef(): string {
-  const config = readFileSync(join(root, 'examples/hello-world/trigger.config.ts'), 'utf8')
-  const ref = /project:\s*['"](proj_\w+)['"]/.exec(config)?.[1]
-  if (!ref) throw new Error('examples/hello-world/trigger.config.ts names no project')
+export function projectRefOf(folder: string): string {
+  const file = join(folder, 'trigger.config.ts')
+  const ref = /project:\s*['"](proj_\w+)['"]/.exec(readFileSync(file, 'utf8'))?.[1]
+  if (!ref) throw new Error(`${file} names no project`)
   return ref
 }
 
 export async function startPlatform(options: { port: number; state: string; projectRef?: string }): Promise<Platform> {
   const state = resolve(options.state)
-  const projectRef = options.projectRef ?? exampleProjectRef()
-  const file = join(state, 'endpoints.json')
+  const projectRef = options.projectRef ?? projectRefOf(join(root, 'examples/hello-world'))
+  const file = endpointsFile(state)
   await runBuild()
   const secrets = ensureSecrets(state)
   const host = await startHost({ port: options.port, state, rootSecret: secrets.rootSecret })
-  // Only a running platform has this file; removed after the start so that a refused second start leaves the first's alone.
-  rmSync(file, { force: true })
   try {
     await seed(host.origin, secrets)
     const secretKeys = await projectKeys(host.origin, secrets.accessToken, projectRef)
     const endpoints: Endpoints = { apiUrl: host.origin, projectRef, accessToken: secrets.accessToken, secretKeys }
-    writeFileSync(file, `${JSON.stringify(endpoints, null, 2)}\n`, { mode: 0o600 })
+    // Whoever waits for the file never reads half of it.
+    writeFileSync(`${file}.new`, `${JSON.stringify(endpoints, null, 2)}\n`, { mode: 0o600 })
+    renameSync(`${file}.new`, file)
     return {
       endpoints,
       async stop() {
@@ -53,56 +57,69 @@ export async function startPlatform(options: { port: number; state: string; proj
 }
 
 function runBuild(): Promise<void> {
-  const script = join(root, 'scripts/build-isolate.ts')
-  if (!existsSync(script)) return Promise.resolve()
   return new Promise((done, fail) => {
-    const child = spawn(process.execPath, [script], { cwd: root, stdio: ['ignore', 'ignore', 'inherit'] })
+    const child = spawn(process.execPath, [join(root, 'scripts/build-isolate.ts')], {
+      cwd: root,
+      stdio: ['ignore', 'ignore', 'inherit'],
+    })
     child.once('error', fail)
     child.once('exit', (code) => (code === 0 ? done() : fail(new Error(`The build ended with ${code}`))))
   })
 }
 
-/** Ends the platform on the first signal; a second one ends the process at once. */
+/** Ends the platform on the first signal, or when the npm that started it is gone; a second signal ends the process at once. */
 export function stopOnSignal(stop: () => Promise<void>): void {
   let asked = false
-  for (const signal of ['SIGINT', 'SIGTERM'] as const)
-    process.on(signal, () => {
-      if (asked) process.exit(1)
-      asked = true
-      stop().then(
-        () => process.exit(0),
-        (error) => {
-          console.error(error)
-          process.exit(1)
-        },
-      )
-    })
+  const end = (): void => {
+    if (asked) process.exit(1)
+    asked = true
+    setTimeout(() => process.exit(1), STOP_MS).unref()
+    stop().then(
+      () => process.exit(0),
+      (error) => {
+        console.error(error)
+        process.exit(1)
+      },
+    )
+  }
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, end)
+  const parent = process.ppid
+  // npm passes signals on, except the one that kills it. Started without npm, a platform may outlive its shell (nohup).
+  if (process.env.npm_lifecycle_event)
+    setInterval(() => {
+      if (process.ppid !== parent && !asked) end()
+    }, 1_000).unref()
 }
 
+const usage = 'npm run dev -- [--port 8787] [--state DIR] [--project proj_…]'
+
 async function main(): Promise<void> {
-  const { values } = parseArgs({
-    options: {
+  const values = readArguments(
+    {
       port: { type: 'string', default: '8787' },
       state: { type: 'string', default: join(root, '.state') },
       project: { type: 'string' },
     },
-  })
+    usage,
+  )
+  const port = portArgument(values.port)
+  const projectRef = values.project === undefined ? undefined : projectArgument(values.project)
   let platform: Platform | undefined
   let stopped = false
   stopOnSignal(async () => {
     stopped = true
     await platform?.stop()
   })
-  platform = await startPlatform({ port: Number(values.port), state: values.state, projectRef: values.project })
+  platform = await startPlatform({ port, state: values.state, projectRef })
   if (stopped) return platform.stop()
-  const { apiUrl, accessToken, projectRef, secretKeys } = platform.endpoints
-  console.log(`trigger.do answers at ${apiUrl} (project ${projectRef})
+  const { apiUrl, accessToken, secretKeys } = platform.endpoints
+  console.log(`trigger.do answers at ${apiUrl} (project ${platform.endpoints.projectRef})
 
   export TRIGGER_API_URL=${apiUrl}
   export TRIGGER_ACCESS_TOKEN=${accessToken}
   export TRIGGER_SECRET_KEY=${secretKeys.prod}
 
-The same in ${join(resolve(values.state), 'endpoints.json')}. Ctrl-C stops it.`)
+The same in ${endpointsFile(resolve(values.state))}. Ctrl-C stops it.`)
 }
 
 if (import.meta.main)

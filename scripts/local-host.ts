@@ -3,18 +3,19 @@
  * front of it. Requests reach workerd's own socket; Node only starts it, keeps it alive and plays the cron trigger.
  */
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
 import { createServer, type Server } from 'node:net'
 import { join, resolve } from 'node:path'
-import { build } from 'esbuild'
+import { build, stop as stopEsbuild } from 'esbuild'
 import { convertV4MiniflareOptions, Log, LogLevel, Miniflare } from 'miniflare'
 import { metadataNetworks } from '../src/execution/egress.ts'
+import { takeState } from './state-folder.ts'
+import { type Restart, watch } from './watchdog.ts'
 
 export const root: string = resolve(import.meta.dirname, '..')
+const require = createRequire(import.meta.url)
 
-/** workerd stops no endless loop: after this silence the process is replaced and interrupted runs resume. */
-const SILENCE_MS = 10_000
-const HEARTBEAT_MS = 1_000
 const CRON_MS = 60_000
 /** Node's own channel: a server of this process listens. */
 const listening = 'tracing:net.server.listen:asyncEnd'
@@ -54,41 +55,55 @@ export async function bundleWorker(entry: string = join(root, 'src/worker.ts')):
 
 export async function startHost(options: HostOptions): Promise<Host> {
   const origin = `http://127.0.0.1:${options.port}`
-  await assertPortFree(options.port)
-  const script = await bundleWorker(options.entry)
-  const release = takeState(options.state)
-  const entryPort = options.direct === false ? options.port : await freePort()
-  let stopping = false
-  let miniflare: Miniflare
+  const release = await takeState(options.state)
   try {
-    miniflare = await startMiniflare(options, script, entryPort)
+    await untilPortFree(options.port)
+    const script = await bundleWorker(options.entry)
+    // esbuild keeps a process of its own otherwise.
+    await stopEsbuild()
+    const entryPort = options.direct === false ? options.port : await freePort()
+    const start = (frozenAt?: number): Promise<Miniflare> => startWorkerd(options, script, entryPort, frozenAt)
+    const first = await start()
+    return { origin, stop: keepAlive(options.watched === false ? undefined : origin, first, start, release) }
   } catch (error) {
     release()
     throw error
   }
+}
 
+/** Replaces a workerd that is silent and plays the cron trigger. Returns how to end all of it. */
+function keepAlive(
+  watched: string | undefined,
+  first: Miniflare,
+  start: (frozenAt?: number) => Promise<Miniflare>,
+  release: () => void,
+): Host['stop'] {
+  let miniflare = first
+  let replacing: Promise<void> | undefined
+  let stopping = false
   const tick = async (): Promise<void> => {
     const worker = await miniflare.getWorker()
     await worker.scheduled({ cron: '* * * * *' })
   }
   // One that meets a restart of workerd is lost; the next comes in a minute.
   const cron = setInterval(() => void tick().catch(() => {}), CRON_MS)
-  const heartbeat = watch(origin, async () => {
-    if (stopping || options.watched === false) return
-    console.error('workerd does not answer (killed, or a task that never yields): starting it again')
+  const restart: Restart = (frozenAt) => {
+    if (stopping) return Promise.resolve()
+    const reason = frozenAt === undefined ? 'workerd is gone' : 'workerd does not answer (a task that never yields?)'
+    console.error(`${reason}: starting it again`)
+    replacing = miniflare.dispose().then(async () => {
+      miniflare = await start(frozenAt)
+    })
+    return replacing
+  }
+  const heartbeat = watched ? watch(watched, restart) : undefined
+  return async () => {
+    stopping = true
+    clearInterval(cron)
+    clearInterval(heartbeat)
+    await replacing?.catch(() => {})
     await miniflare.dispose()
-    miniflare = await startMiniflare(options, script, entryPort)
-  })
-
-  return {
-    origin,
-    async stop() {
-      stopping = true
-      clearInterval(cron)
-      clearInterval(heartbeat)
-      await miniflare.dispose()
-      release()
-    },
+    release()
   }
 }
 
@@ -96,10 +111,14 @@ export async function startHost(options: HostOptions): Promise<Host> {
  * Miniflare opens a server of its own, for workerd, on a port it does not let one choose. Tasks are kept off it too, so the
  * ports are written down as they open: the file is read when workerd's configuration is made, after that.
  */
-async function startMiniflare(options: HostOptions, script: string, entryPort: number): Promise<Miniflare> {
-  const file = join(options.state, 'ports.txt')
+async function startWorkerd(options: HostOptions, script: string, entryPort: number, frozenAt?: number): Promise<Miniflare> {
+  if (process.platform !== 'win32') {
+    process.env.WORKERD_BINARY ??= createRequire(require.resolve('miniflare'))('workerd').default as string
+    process.env.MINIFLARE_WORKERD_PATH = join(root, 'scripts/workerd.sh')
+  }
+  const portsFile = join(options.state, 'ports.txt')
   const ports = new Set([options.port, entryPort])
-  const save = (): void => writeFileSync(file, [...ports].join(','))
+  const save = (): void => writeFileSync(portsFile, [...ports].join(','))
   const onListening = (message: unknown): void => {
     const address = (message as { server?: Server }).server?.address()
     if (address && typeof address === 'object') ports.add(address.port)
@@ -107,7 +126,7 @@ async function startMiniflare(options: HostOptions, script: string, entryPort: n
   }
   save()
   subscribe(listening, onListening)
-  const miniflare = new Miniflare(miniflareOptions(options, script, entryPort, file))
+  const miniflare = ownSignals(() => new Miniflare(miniflareOptions(options, { script, entryPort, portsFile, frozenAt })))
   try {
     await miniflare.ready
     return miniflare
@@ -119,12 +138,25 @@ async function startMiniflare(options: HostOptions, script: string, entryPort: n
   }
 }
 
-function miniflareOptions(
-  options: HostOptions,
-  script: string,
-  entryPort: number,
-  portsFile: string,
-): ConstructorParameters<typeof Miniflare>[0] {
+/** Miniflare ends the process on a signal by itself, with its own exit code and before anything is put in order. */
+function ownSignals<T>(construct: () => T): T {
+  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
+  const before = signals.map((signal) => process.listeners(signal))
+  const made = construct()
+  for (const [index, signal] of signals.entries())
+    for (const listener of process.listeners(signal)) if (!before[index]?.includes(listener)) process.off(signal, listener)
+  return made
+}
+
+interface Start {
+  script: string
+  entryPort: number
+  portsFile: string
+  frozenAt?: number
+}
+
+function miniflareOptions(options: HostOptions, start: Start): ConstructorParameters<typeof Miniflare>[0] {
+  const { script, entryPort, portsFile, frozenAt } = start
   const toml = readFileSync(join(root, 'wrangler.toml'), 'utf8')
   const tlsOptions = { trustBrowserCas: true, trustedCertificates: extraCertificates() }
   const object = (className: string): object => ({ className, useSQLite: true })
@@ -176,6 +208,7 @@ function miniflareOptions(
             ...passed('REGIONS'),
             ...passed('ENVIRONMENT_CONCURRENCY'),
             ...passed('RUN_RETENTION_DAYS'),
+            ...(frozenAt === undefined ? {} : { FROZEN_AT: String(frozenAt) }),
           },
           textBlobBindings: { PLATFORM_PORTS: portsFile },
           unsafeDirectSockets: options.direct === false ? undefined : [{ host: '127.0.0.1', port: options.port }],
@@ -199,30 +232,6 @@ function passed(name: string): Record<string, string> {
   return value === undefined ? {} : { [name]: value }
 }
 
-function watch(origin: string, restart: () => Promise<void>): NodeJS.Timeout {
-  let lastAnswer = Date.now()
-  let restarting = false
-  return setInterval(() => {
-    fetch(`${origin}/health`, { signal: AbortSignal.timeout(HEARTBEAT_MS * 4) })
-      .then((response) => response.body?.cancel())
-      .then(
-        () => {
-          lastAnswer = Date.now()
-        },
-        (error: Error & { cause?: { code?: string } }) => {
-          // Nobody listens any more: the process is gone, no need to be patient.
-          const dead = error.cause?.code === 'ECONNREFUSED'
-          if (restarting || (!dead && Date.now() - lastAnswer < SILENCE_MS)) return
-          restarting = true
-          void restart().finally(() => {
-            restarting = false
-            lastAnswer = Date.now()
-          })
-        },
-      )
-  }, HEARTBEAT_MS)
-}
-
 export async function freePort(): Promise<number> {
   const server = createServer()
   await new Promise<void>((done, fail) => server.once('error', fail).listen(0, '127.0.0.1', done))
@@ -231,37 +240,21 @@ export async function freePort(): Promise<number> {
   return port
 }
 
-async function assertPortFree(port: number): Promise<void> {
+/** Looks twice: a workerd whose host was killed holds its port for up to a second. */
+async function untilPortFree(port: number): Promise<void> {
+  const problem = await portProblem(port)
+  if (!problem) return
+  await new Promise((done) => setTimeout(done, 1_500))
+  const still = await portProblem(port)
+  if (still === 'EADDRINUSE')
+    throw new Error(`Port ${port} is in use. Stop what listens there, or choose another: --port ${port + 1}`)
+  if (still) throw new Error(`Port ${port} of 127.0.0.1 cannot be opened: ${still}`)
+}
+
+function portProblem(port: number): Promise<string | undefined> {
   const server = createServer()
-  await new Promise<void>((done, fail) => {
-    server.once('error', () =>
-      fail(new Error(`Port ${port} is in use. Stop what listens there, or choose another: --port ${port + 1}`)),
-    )
-    server.listen(port, '127.0.0.1', () => server.close(() => done()))
+  return new Promise((done) => {
+    server.once('error', (error: NodeJS.ErrnoException) => done(error.code ?? error.message))
+    server.listen(port, '127.0.0.1', () => server.close(() => done(undefined)))
   })
-}
-
-/** Two workerd processes on the same databases would damage them. */
-function takeState(state: string): () => void {
-  mkdirSync(state, { recursive: true, mode: 0o700 })
-  const file = join(state, 'host.pid')
-  if (existsSync(file)) {
-    const pid = Number(readFileSync(file, 'utf8'))
-    if (pid !== process.pid && isAlive(pid))
-      throw new Error(`A platform (process ${pid}) already uses ${state}. Stop it, or choose another folder with --state.`)
-  }
-  writeFileSync(file, String(process.pid))
-  const release = (): void => rmSync(file, { force: true })
-  // Miniflare has its own handler of signals and may end the process first.
-  process.once('exit', release)
-  return release
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch {
-    return false
-  }
 }

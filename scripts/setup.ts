@@ -4,10 +4,11 @@
  */
 import { spawn } from 'node:child_process'
 import { createHmac, randomBytes, randomInt } from 'node:crypto'
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, linkSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { root } from './local-host.ts'
+import { makeStateFolder } from './state-folder.ts'
 
 export interface Secrets {
   rootSecret: string
@@ -26,9 +27,18 @@ export function ensureSecrets(state: string, file = 'secrets.json'): Secrets {
   if (existsSync(path)) return JSON.parse(readFileSync(path, 'utf8')) as Secrets
   const accessToken = `tr_pat_${Array.from({ length: 40 }, () => tokenAlphabet[randomInt(tokenAlphabet.length)]).join('')}`
   const secrets: Secrets = { rootSecret: randomBytes(32).toString('hex'), accessToken, email: 'owner@localhost.dev' }
-  mkdirSync(state, { recursive: true, mode: 0o700 })
-  writeFileSync(path, `${JSON.stringify(secrets, null, 2)}\n`, { mode: 0o600 })
-  return secrets
+  makeStateFolder(state)
+  const draft = `${path}.${process.pid}`
+  writeFileSync(draft, `${JSON.stringify(secrets, null, 2)}\n`, { mode: 0o600 })
+  try {
+    // Fails when another process was first: then its secrets are the ones.
+    linkSync(draft, path)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+  } finally {
+    rmSync(draft)
+  }
+  return JSON.parse(readFileSync(path, 'utf8')) as Secrets
 }
 
 export async function seed(origin: string, secrets: Secrets, patienceMs = 30_000): Promise<void> {

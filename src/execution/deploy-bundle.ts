@@ -73,7 +73,9 @@ export async function deployBundle(env: Env, exports: LoopbackExports, input: De
     }
   } catch (error) {
     const code = (error as { code?: unknown }).code
-    const message = error instanceof Error ? error.message : String(error)
+    const text = error instanceof Error ? error.message : String(error)
+    // The runtime notices by itself that nothing can ever happen any more.
+    const message = /code had hung/.test(text) ? neverEnds(loading) : text
     const where = loading && !message.includes(loading) ? ` (while loading ${loading})` : ''
     return { ok: false, code: typeof code === 'string' ? code : 'BUNDLE_FAILED', message: cut(message) + where }
   }

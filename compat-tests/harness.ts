@@ -16,8 +16,12 @@ export function useProject(project: Project): void {
 const deployed = new WeakMap<PlatformProcess, Project>()
 
 /** For scenarios with a platform of their own: deploys, and `useEnvironment` then talks to what was deployed last. */
-export async function deployFixture(platform: PlatformProcess, name: string): Promise<Project> {
-  const project = await deployTo(platform, name)
+export async function deployFixture(
+  platform: PlatformProcess,
+  name: string,
+  environment?: Parameters<typeof deployTo>[2],
+): Promise<Project> {
+  const project = await deployTo(platform, name, environment)
   deployed.set(platform, project)
   return project
 }

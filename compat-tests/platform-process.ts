@@ -1,6 +1,6 @@
 /** One platform as a user starts it: `npm run dev` in a process of its own, with a port and a state folder of its own. */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
@@ -11,18 +11,20 @@ export interface PlatformProcess {
   /** SIGKILL, as a machine does it; the local host starts it again. */
   killWorkerd(): Promise<void>
   waitUntilHealthy(): Promise<void>
+  /** Every port its processes listen on; Linux only. */
+  ports(): number[]
   stop(): Promise<void>
 }
 
 const root = resolve(import.meta.dirname, '..')
 const START_MS = 90_000
 
-export async function startPlatform(): Promise<PlatformProcess> {
+export async function startPlatform(settings: Record<string, string> = {}): Promise<PlatformProcess> {
   const state = mkdtempSync(join(tmpdir(), 'trigger-do-compat-'))
   const child = spawn(process.execPath, ['scripts/dev.ts', '--port', String(await freePort()), '--state', state], {
     cwd: root,
     stdio: ['ignore', 'ignore', 'inherit'],
-    env: { ...process.env, RATE_LIMIT: 'off', ENVIRONMENT_CONCURRENCY: '100' },
+    env: { ...process.env, RATE_LIMIT: 'off', ENVIRONMENT_CONCURRENCY: '100', ...settings },
   })
   // An interrupted suite runs no teardown.
   process.once('exit', () => child.kill('SIGTERM'))
@@ -45,6 +47,7 @@ export async function startPlatform(): Promise<PlatformProcess> {
         while (commandOf(pid)) await sleep(10)
       },
       waitUntilHealthy: () => untilHealthy(endpoints.apiUrl),
+      ports: () => [child.pid as number, workerdOf(child.pid as number)].flatMap(portsOf),
     }
   } catch (error) {
     await stop()
@@ -52,13 +55,20 @@ export async function startPlatform(): Promise<PlatformProcess> {
   }
 }
 
-/** Installs what the fixture brings of its own, deploys it to prod and gives its key. */
-export async function deployFixture(platform: { endpoints: Endpoints }, name: string): Promise<Project> {
+/** Fixtures whose packages are the repository's own. */
+const withoutPackages = ['plain', 'trust']
+
+/** Installs what the fixture brings of its own, deploys it and gives the environment's key. */
+export async function deployFixture(
+  platform: { endpoints: Endpoints },
+  name: string,
+  environment: 'prod' | 'staging' = 'prod',
+): Promise<Project> {
   const folder = join(root, 'compat-tests/fixtures', name)
-  if (name !== 'plain') await install(folder)
-  const result = await deploy(platform.endpoints, folder)
+  if (!withoutPackages.includes(name)) await install(folder)
+  const result = await deploy(platform.endpoints, folder, ['--env', environment])
   if (result.code !== 0) throw new Error(`Deploying ${name} ended with ${result.code}\n${result.output}`)
-  return environmentKey(platform.endpoints, folder, 'prod')
+  return environmentKey(platform.endpoints, folder, environment)
 }
 
 async function untilReady(child: ChildProcess, file: string): Promise<Endpoints> {
@@ -90,6 +100,24 @@ function workerdOf(parent: number): number {
     for (const pid of readFileSync(`/proc/${parent}/task/${thread}/children`, 'utf8').split(' ').filter(Boolean))
       if (commandOf(Number(pid)).includes('workerd')) return Number(pid)
   throw new Error('The platform has no workerd process')
+}
+
+function portsOf(pid: number): number[] {
+  const inodes = new Set<string>()
+  for (const fd of readdirSync(`/proc/${pid}/fd`)) {
+    try {
+      const inode = /^socket:\[(\d+)\]$/.exec(readlinkSync(`/proc/${pid}/fd/${fd}`))?.[1]
+      if (inode) inodes.add(inode)
+    } catch {}
+  }
+  // Local address and port in hexadecimal, state 0A is listening, the tenth field is the inode.
+  return ['tcp', 'tcp6'].flatMap((file) =>
+    readFileSync(`/proc/${pid}/net/${file}`, 'utf8')
+      .split('\n')
+      .map((line) => line.trim().split(/\s+/))
+      .filter((fields) => fields[3] === '0A' && inodes.has(fields[9] as string))
+      .map((fields) => Number.parseInt((fields[1] as string).split(':').at(-1) as string, 16)),
+  )
 }
 
 /** Empty once the process is dead, even if nobody has collected it yet. */

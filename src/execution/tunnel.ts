@@ -137,7 +137,9 @@ class Connection {
     this.#upstream = undefined
     this.#reader?.releaseLock()
     this.#writer?.releaseLock()
-    await this.#use(upstream.startTls(servername === '' ? undefined : { expectedServerHostname: servername }), true)
+    // The name that was dialled is expected anyway.
+    const isOther = servername !== '' && servername !== this.#target?.hostname
+    await this.#use(upstream.startTls(isOther ? { expectedServerHostname: servername } : undefined), true)
   }
 
   close(): void {

@@ -4,6 +4,7 @@
  * run in a module variable.
  */
 import { AsyncLocalStorage } from 'node:async_hooks'
+import type { EventEmitter } from 'node:events'
 import type { TaskRunError } from '../contracts/rpc.ts'
 import type { Operations } from './operations.ts'
 import type { RunTelemetry } from './telemetry.ts'
@@ -19,6 +20,8 @@ export interface ActiveRun {
   telemetry?: RunTelemetry
   /** Values of the scope's parameters, by name: fetch, timers, process, console … */
   scope: Record<string, unknown>
+  /** Listeners on `process`, once there are any. */
+  process?: EventEmitter
   /** Ends the attempt from outside of the task's own promise. The first call wins. */
   fail(error: TaskRunError): void
 }

@@ -36,6 +36,7 @@ export function installGlobals(): void {
     if (!run) return
     event.preventDefault()
     if (run.operations.closed || event.reason instanceof ProcessExit) return
+    if (run.process?.emit('unhandledRejection', event.reason, event.promise)) return
     run.fail(uncaught(event.reason))
   })
 }
@@ -60,14 +61,15 @@ function patchProcess(): void {
       set: () => {},
     })
     define(target, 'cpuUsage', { value: () => ({ user: 0, system: 0 }), writable: true })
-    define(target, 'exit', {
-      value: (code?: unknown) => {
-        const run = currentRun()
-        if (run) exitRun(run, code)
-        throw new ProcessExit(Number(code ?? 0))
-      },
-      writable: true,
-    })
+    // The native ones cancel the request the run came with: to the platform that looks like a lost isolate.
+    const exit = (code?: unknown): never => {
+      const run = currentRun()
+      if (run) exitRun(run, code)
+      throw new ProcessExit(Number(code ?? 0))
+    }
+    define(target, 'exit', { value: exit, writable: true })
+    define(target, 'reallyExit', { value: exit, writable: true })
+    define(target, 'abort', { value: () => exit(134), writable: true })
   }
 }
 

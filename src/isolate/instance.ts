@@ -2,7 +2,9 @@
  * A new instance of the project's code for one run: the layer's parameters bound to the run's scope, and stand-ins for
  * the builtins that would lead around it.
  */
-import { createRequire } from 'node:module'
+
+import * as workers from 'cloudflare:workers'
+import nodeModule, { createRequire } from 'node:module'
 import timers from 'node:timers'
 import { layerParameters, type Namespace } from '../execution/bundle/layer-contract.ts'
 import type { ActiveRun } from './active-run.ts'
@@ -24,9 +26,10 @@ export async function makeInstance(run: ActiveRun): Promise<Instance> {
     if (found) return found
     throw new Error(`Cannot find module '${specifier}'${loaded.missing[specifier] ? `: ${loaded.missing[specifier]}` : ''}`)
   }
+  const require = makeRequire(standIns)
   const scope: Record<string, unknown> = {
     ...run.scope,
-    require: makeRequire(standIns),
+    require,
     __filename: `${bundleRoot}/index.mjs`,
     __dirname: bundleRoot,
   }
@@ -37,10 +40,13 @@ export async function makeInstance(run: ActiveRun): Promise<Instance> {
   return { import: async (path) => instance.evaluate(path) }
 }
 
-function makeRequire(standIns: Record<string, Namespace>): unknown {
+function makeRequire(standIns: Record<string, Namespace>): (specifier: string) => unknown {
   const require = (specifier: string): unknown => {
     const standIn = standIns[bare(specifier)]
-    return standIn ? standIn.default : nativeRequire(specifier)
+    if (standIn) return standIn.default
+    // Everything of the project is in the bundle; the other modules of the isolate are the harness.
+    if (nodeModule.isBuiltin(specifier)) return nativeRequire(specifier)
+    throw Object.assign(new Error(`Cannot find module '${specifier}'`), { code: 'MODULE_NOT_FOUND' })
   }
   return Object.assign(require, {
     cache: {},
@@ -56,17 +62,28 @@ function bare(specifier: string): string {
 
 function makeStandIns(run: ActiveRun): Record<string, Namespace> {
   const { scope } = run
+  const standIns: Record<string, Namespace> = {}
+  // The ways around import statements lead to the same stand-ins.
+  const require = makeRequire(standIns)
+  const process = scope.process as Record<string, unknown>
+  process.getBuiltinModule = (name: string) => (nodeModule.isBuiltin(name) ? require(name) : undefined)
   const names = ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'setImmediate', 'clearImmediate'] as const
   const scopedTimers = Object.fromEntries(names.map((name) => [name, scope[name]]))
   const promises = makeTimerPromises(run)
-  return {
-    process: namespace(scope.process as object),
+  return Object.assign(standIns, {
+    process: namespace(process),
     console: namespace(scope.console as object),
     timers: namespace({ ...timers, ...scopedTimers, promises }),
     'timers/promises': namespace(promises),
+    module: namespace({ ...nodeModule, createRequire: () => require }),
     'cloudflare:sockets': namespace({ connect }),
-  }
+    'cloudflare:workers': namespace(workerModule),
+  })
 }
+
+const { DurableObject, RpcStub, RpcTarget, WorkerEntrypoint, WorkflowEntrypoint, waitUntil } = workers
+/** Without what ends the isolate or calls the harness: an isolate has other runs in it. */
+const workerModule = { DurableObject, RpcStub, RpcTarget, WorkerEntrypoint, WorkflowEntrypoint, waitUntil, env: {}, exports: {} }
 
 /** Named imports are read off the object when they are used, so a plain object serves as well as a namespace. */
 function namespace(value: object): Namespace {

@@ -1,4 +1,5 @@
 /** Sockets of node:net and node:tls, database drivers among them, connect through the tunnel too. */
+import http from 'node:http'
 import net from 'node:net'
 import { connect } from './sockets.ts'
 
@@ -56,6 +57,11 @@ export function installNodeSockets(): void {
     })
     return this
   }
+  // A port stays taken in the isolate after the run, and nothing could reach it.
+  const listen = (): never => {
+    throw new Error('A task cannot listen on a port: nothing could reach it.')
+  }
+  for (const { prototype } of [net.Server, http.Server]) Object.assign(prototype, { listen })
 }
 
 function open(socket: NodeSocket, host: string, port: number): void {

@@ -2,6 +2,7 @@
  * What one run sees instead of the isolate's globals. The values are given to the bundle as parameters that shadow the
  * global names; the patched globals of shared modules end at the same values (globals.ts).
  */
+import { EventEmitter } from 'node:events'
 import process from 'node:process'
 import { format } from 'node:util'
 import type { ActiveRun } from './active-run.ts'
@@ -12,6 +13,21 @@ import { makeFetch, type PlatformTarget } from './scoped-fetch.ts'
 
 type Callback = (...args: unknown[]) => unknown
 const isolateGlobal = globalThis as unknown as Record<PropertyKey, unknown>
+const emitterMethods = [
+  'on',
+  'once',
+  'addListener',
+  'prependListener',
+  'prependOnceListener',
+  'off',
+  'removeListener',
+  'removeAllListeners',
+  'emit',
+  'listeners',
+  'listenerCount',
+  'eventNames',
+  'setMaxListeners',
+] as const
 /** Own name of the SDK's registry: always the isolate's, where a getter finds the run. */
 const sdkSymbol = Symbol.for('dev.trigger.ts.api')
 
@@ -37,6 +53,8 @@ export function makeScope(run: ActiveRun, target: PlatformTarget, settings: Cons
     clearImmediate: (handle: unknown) => real.clearImmediate(handle as never),
     queueMicrotask: (callback: Callback) => real.queueMicrotask(guarded(callback)),
     console: makeConsole(run.telemetry, settings),
+    // Node has no such global, and this one could outlive the run and reach another environment.
+    caches: undefined,
   }
   scope.process = makeProcess(run, scope.console as Console, guarded)
   const own = makeGlobalThis(scope)
@@ -81,9 +99,13 @@ function makeProcess(run: ActiveRun, console: Console, guarded: (callback: Callb
     cpuUsage: () => ({ user: 0, system: 0 }),
     title: 'trigger-do-worker',
   }
-  // Listeners of one run must not outlive it on the isolate's process; none of these events can reach a task.
-  for (const name of ['on', 'once', 'addListener', 'prependListener', 'off', 'removeListener', 'removeAllListeners']) {
-    overrides[name] = () => proxy
+  // Listeners of one run must not outlive it on the isolate's process. Only rejections nobody handles reach them.
+  for (const name of emitterMethods) {
+    overrides[name] = (...args: unknown[]): unknown => {
+      run.process ??= new EventEmitter()
+      const result = (run.process[name] as Callback)(...args)
+      return result === run.process ? proxy : result
+    }
   }
   const proxy: unknown = new Proxy(overrides, {
     get: (own, key) => {

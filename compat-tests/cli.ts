@@ -55,7 +55,11 @@ export async function runCli(
 
 /** Of a line the CLI rewrites many times a second only the last text. */
 function withoutSpinners(output: string): string {
-  return output.replaceAll(/^.*\x1b\[999D\x1b\[J/gm, '')
+  const rewind = '\u001b[999D\u001b[J'
+  return output
+    .split('\n')
+    .map((line) => line.split(rewind).at(-1))
+    .join('\n')
 }
 
 export function deploy(endpoints: Endpoints, folder: string, args: string[] = []): Promise<{ code: number; output: string }> {

@@ -17,12 +17,12 @@ export interface PlatformProcess {
 const root = resolve(import.meta.dirname, '..')
 const START_MS = 90_000
 
-export async function startPlatform(): Promise<PlatformProcess> {
+export async function startPlatform(settings: Record<string, string> = {}): Promise<PlatformProcess> {
   const state = mkdtempSync(join(tmpdir(), 'trigger-do-compat-'))
   const child = spawn(process.execPath, ['scripts/dev.ts', '--port', String(await freePort()), '--state', state], {
     cwd: root,
     stdio: ['ignore', 'ignore', 'inherit'],
-    env: { ...process.env, RATE_LIMIT: 'off', ENVIRONMENT_CONCURRENCY: '100' },
+    env: { ...process.env, RATE_LIMIT: 'off', ENVIRONMENT_CONCURRENCY: '100', ...settings },
   })
   // An interrupted suite runs no teardown.
   process.once('exit', () => child.kill('SIGTERM'))

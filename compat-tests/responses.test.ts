@@ -177,7 +177,8 @@ describe('answers', () => {
     await valid('listRuns', 'GET', '/api/v1/runs?page%5Bsize%5D=100')
     await valid('listProjectRuns', 'GET', `/api/v1/projects/${plain.ref}/runs?filter%5Benv%5D=prod`, undefined, pat)
     const key = unique('reset')
-    await runTask('add-one', { n: 1 }, { idempotencyKey: key })
+    const keyed = { payload: { n: 1 }, options: { idempotencyKey: key } }
+    await finished((await http('POST', '/api/v1/tasks/add-one/trigger', keyed)).body.id)
     const reset = { taskIdentifier: 'add-one' }
     await valid('resetIdempotencyKey', 'POST', `/api/v1/idempotencyKeys/${key}/reset`, reset)
   })
@@ -395,8 +396,8 @@ describe('the context of a run', () => {
     const batch = await tasks.batchTrigger('prints-context', [{ payload: {} }])
     const inBatch = await until(async () => (await runs.list({ batch: batch.batchId } as never)).data[0], 'the run of the batch')
     expect(parse(await finished(inBatch.id)).batch).toEqual({ id: batch.batchId })
-    const test = await runTask('prints-context', {}, { test: true } as never)
-    expect(parse(test).run.isTest).toBe(true)
+    const test = await http('POST', '/api/v1/tasks/prints-context/trigger', { payload: {}, options: { test: true } })
+    expect(parse(await finished(test.body.id)).run.isTest).toBe(true)
     const parent = await runTask('context-of-child')
     const { id, ctx } = parent.output as { id: string; ctx: unknown }
     expect(parse({ output: ctx }).run).toMatchObject({ id, parentTaskRunId: parent.id, rootTaskRunId: parent.id })

@@ -55,10 +55,10 @@ export async function runCli(
 
 /** Of a line the CLI rewrites many times a second only the last text. */
 function withoutSpinners(output: string): string {
-  const rewrite = '\u001b[999D\u001b[J'
+  const rewind = '\u001b[999D\u001b[J'
   return output
     .split('\n')
-    .map((line) => line.slice(line.lastIndexOf(rewrite) + 1).replace(rewrite.slice(1), ''))
+    .map((line) => line.split(rewind).at(-1))
     .join('\n')
 }
 

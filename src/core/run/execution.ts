@@ -41,7 +41,7 @@ export function buildExecution(input: ExecutionInput): Record<string, unknown> {
       backgroundWorkerTaskId: task.id,
       status: 'EXECUTING',
     },
-    run: {
+    run: defined({
       id: run.id,
       payload: input.payload?.data ?? '',
       payloadType: input.payload?.dataType ?? 'application/json',
@@ -64,7 +64,7 @@ export function buildExecution(input: ExecutionInput): Record<string, unknown> {
       baseCostInCents: run.baseCostInCents,
       traceContext: { traceparent: `00-${run.traceId}-${run.spanId}-01` },
       region: run.region,
-    },
+    }),
     queue: { id: input.queueId, name: run.queue },
     environment: {
       id: environment.id,
@@ -93,6 +93,11 @@ export function buildExecution(input: ExecutionInput): Record<string, unknown> {
 
 export function costOf(machine: string | undefined, durationMs: number): number {
   return durationMs * (machines[machine ?? defaultMachine]?.centsPerMs ?? 0)
+}
+
+/** As JSON has it: the SDK hands `ctx.run` to the task as it is, and an undefined field would become null in an output. */
+function defined(fields: Record<string, unknown>): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined))
 }
 
 function iso(at: number): string {

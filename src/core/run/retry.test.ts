@@ -28,6 +28,7 @@ describe('after a failed attempt', () => {
   it('goes through the queue from 30 s on', () => {
     const completion = { ...thrown, retry: { timestamp: 31_000, delay: 30_000 } }
     expect(afterFailure({ ...base, completion, maxAttempts: 3 })).toMatchObject({ kind: 'retry', warm: false })
+    expect(afterFailure({ ...base, completion, maxAttempts: 3, now: 5_000 })).toEqual({ kind: 'retry', at: 31_000, warm: false })
   })
   it('retries a crash by the task settings, through the queue', () => {
     const completion = internal('TASK_PROCESS_EXITED_WITH_NON_ZERO_CODE')

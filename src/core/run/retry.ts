@@ -114,8 +114,9 @@ export function afterFailure(input: FailureInput): AfterFailure {
   }
   if (!input.maxAttempts || input.attempt >= input.maxAttempts) return final
   if (input.completion.retry) {
-    const at = Math.max(input.now, input.completion.retry.timestamp)
-    return { kind: 'retry', at, warm: at - input.now < warmRetryMs }
+    // The delay decides, not what is left of it by now: the answer may have come late.
+    const { timestamp, delay } = input.completion.retry
+    return { kind: 'retry', at: Math.max(input.now, timestamp), warm: delay < warmRetryMs }
   }
   if (!code || !retriedByServer.has(code) || !input.settings) return final
   const delay = retryDelay({ ...input.settings, maxAttempts: input.maxAttempts }, input.attempt, input.random)

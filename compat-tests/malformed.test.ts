@@ -63,6 +63,19 @@ describe('malformed requests', () => {
         const method = name.toUpperCase()
         // It would replace the key of the other scenarios.
         if (template.endsWith('/regenerate-api-key')) continue
+        const pat = { authorization: `Bearer ${endpoints.accessToken}` }
+        if (template.includes('/projects/')) for (const query of queries) calls.push([method, `${path('x')}?${query}`, '{}', pat])
+        if (template.includes('{env}'))
+          for (const word of ['constructor', '__proto__', 'toString'])
+            calls.push([
+              method,
+              template
+                .replace('{ref}', plain.ref)
+                .replace('{env}', word)
+                .replace(/\{\w+\}/g, 'x'),
+              '{}',
+              pat,
+            ])
         for (const segment of template.includes('{') ? segments : [''])
           calls.push([method, path(encodeURI(segment).replaceAll('%25', '%')), '{}'])
         if (method === 'GET') for (const query of queries) calls.push([method, `${path('x')}?${query}`])

@@ -5,8 +5,8 @@ import type { EnvironmentIdentity } from '../contracts/rpc.ts'
 import { authenticate, branchOf } from '../operations/authenticate.ts'
 import { variablesOf } from '../operations/deployments.ts'
 import { callProject } from '../operations/objects.ts'
-import { environmentFor, environmentSlugs } from '../operations/projects.ts'
-import { bearer, environmentOf, originOf, readBody } from './request.ts'
+import { environmentFor, environmentSlug } from '../operations/projects.ts'
+import { bearer, environmentOf, originOf, readBody, readText } from './request.ts'
 import * as responses from './responses.ts'
 import { type App, type Ctx, route } from './route.ts'
 
@@ -151,7 +151,7 @@ export function environmentVariableRoutes(app: App): void {
 }
 
 async function target(c: Ctx): Promise<EnvironmentIdentity> {
-  const slug = environmentSlugs[c.req.param('env') as string]
+  const slug = environmentSlug(c.req.param('env'))
   const ref = c.req.param('ref') as string
   if (!slug) throw new OperationError('NOT_FOUND', 'Environment not found')
   const token = bearer(c)
@@ -216,11 +216,14 @@ function masked(variable: { name: string; value: string; isSecret: boolean }): R
 }
 
 async function formBody(c: Ctx): Promise<z.infer<typeof importSchema>> {
-  const form = await c.req.raw.formData()
+  const text = await readText(c)
+  const headers = { 'content-type': c.req.header('content-type') as string }
+  const form = await new Response(text, { headers }).formData().catch(() => undefined)
+  if (!form) throw new OperationError('INVALID_REQUEST', 'Validation error: the form cannot be read')
   const file = form.get('variables') as File | string | null
-  const text = typeof file === 'string' ? file : ((await file?.text()) ?? '')
+  const lines = typeof file === 'string' ? file : ((await file?.text()) ?? '')
   const variables: Record<string, string> = {}
-  for (const line of text.split(/\r?\n/)) {
+  for (const line of lines.split(/\r?\n/)) {
     const match = /^\s*(?:export\s+)?(\w+)\s*=\s*(.*?)\s*$/.exec(line)
     if (match) variables[match[1] as string] = (match[2] as string).replace(/^(["'])(.*)\1$/, '$2')
   }

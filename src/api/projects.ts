@@ -9,7 +9,7 @@ import {
   archiveBranch,
   createProject,
   environmentFor,
-  environmentSlugs,
+  environmentSlug,
   projectByRef,
   rotateKey,
   upsertBranch,
@@ -224,7 +224,7 @@ export function projectRoutes(app: App): void {
     },
     async (c) => {
       const ref = c.req.param('ref') as string
-      const slug = environmentSlugs[c.req.param('env') as string]
+      const slug = environmentSlug(c.req.param('env'))
       if (!slug) throw new OperationError('NOT_FOUND', 'Environment not found')
       const token = bearer(c)
       const principal = token?.startsWith('tr_pat_') ? await authenticate(c.env, token, undefined) : undefined
@@ -257,7 +257,7 @@ export function projectRoutes(app: App): void {
     async (c) => {
       const user = await userOf(c)
       const { revokeNow } = await readBody(c, rotateSchema, { optional: true })
-      const slug = environmentSlugs[c.req.param('env') as string] as EnvironmentSlug
+      const slug = environmentSlug(c.req.param('env')) as EnvironmentSlug
       return c.json(presentEnvironment(c, await rotateKey(c.env, user, c.req.param('ref') as string, slug, revokeNow)))
     },
   )

@@ -7,7 +7,7 @@ import { isFinalStatus, statusFilter } from '../contracts/statuses.ts'
 import { replayBodySchema, tagsSchema } from '../contracts/trigger.schema.ts'
 import { callerOf, type EnvironmentPrincipal } from '../operations/authenticate.ts'
 import { presignPacket } from '../operations/packets.ts'
-import { environmentFor, environmentSlugs } from '../operations/projects.ts'
+import { environmentFor, environmentSlug } from '../operations/projects.ts'
 import * as runs from '../operations/runs.ts'
 import { iso, presentDetail, presentListItem } from './present-run.ts'
 import { environmentOf, isModern, originOf, queryError, readBody, requireScope, userOf } from './request.ts'
@@ -68,7 +68,7 @@ export function runRoutes(app: App): void {
     async (c) => {
       const user = await userOf(c)
       const word = (c.req.query('filter[env]') ?? '').split(',')[0] as string
-      const slug = environmentSlugs[word]
+      const slug = environmentSlug(word)
       if (!slug) throw queryError('filter[env]', 'filter[env] must be dev, staging, prod or preview')
       const access = await environmentFor(c.env, user, c.req.param('projectRef') as string, slug)
       return answerList(c, callerOf({ kind: 'environment', access }), listInput(c))

@@ -41,7 +41,8 @@ const filters: Record<string, RunStatus[]> = {
 
 /** Internal statuses one word of `filter[status]` stands for; undefined = unknown word. */
 export function statusFilter(word: string): RunStatus[] | undefined {
-  return filters[word] ?? (word in names ? [word as RunStatus] : undefined)
+  if (Object.hasOwn(filters, word)) return filters[word]
+  return Object.hasOwn(names, word) ? [word as RunStatus] : undefined
 }
 
 const queued = new Set(['QUEUED', 'DELAYED', 'PENDING_VERSION', 'WAITING_FOR_DEPLOY'])

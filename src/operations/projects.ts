@@ -7,12 +7,17 @@ import type { EnvironmentSlug } from '../contracts/rpc.ts'
 import { forgetAccess, type UserPrincipal } from './authenticate.ts'
 import { callDirectory, callProject } from './objects.ts'
 
-export const environmentSlugs: Record<string, EnvironmentSlug> = {
-  dev: 'dev',
-  staging: 'stg',
-  stg: 'stg',
-  prod: 'prod',
-  preview: 'preview',
+const environmentSlugs = new Map<string, EnvironmentSlug>([
+  ['dev', 'dev'],
+  ['staging', 'stg'],
+  ['stg', 'stg'],
+  ['prod', 'prod'],
+  ['preview', 'preview'],
+])
+
+/** The slug a word of the API stands for. */
+export function environmentSlug(word: string | undefined): EnvironmentSlug | undefined {
+  return environmentSlugs.get(word ?? '')
 }
 
 /** A ref nobody has yet becomes the caller's project: an existing trigger.config.ts needs no edit (design §5). */

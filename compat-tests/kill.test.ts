@@ -6,7 +6,7 @@
 import { createServer, type Server } from 'node:http'
 import { runs, tasks, wait } from '@trigger.dev/sdk'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { deployFixture, finished, type PlatformProcess, startPlatform, until, useEnvironment } from './harness.ts'
+import { deployFixture, finished, type PlatformProcess, startPlatform, useEnvironment } from './harness.ts'
 
 const rounds = 10
 const ofEach = 5

@@ -94,11 +94,15 @@ fs.appendFileSync(${JSON.stringify(variables)}, 'ROOT_SECRET=' + secret + '\\n')
   writeFileSync(join(bin, 'wrangler'), script)
   chmodSync(join(bin, 'wrangler'), 0o755)
   return new Promise((done) => {
-    const child = spawn(process.execPath, ['scripts/setup.ts', '--state', join(folder, 'secrets'), ...args], {
-      cwd: root,
-      stdio: ['ignore', 'pipe', 'pipe'],
-      env: { ...process.env, PATH: `${bin}${delimiter}${process.env.PATH}` },
-    })
+    const child = spawn(
+      process.execPath,
+      ['scripts/setup.ts', ...(args.includes('--state') ? [] : ['--state', join(folder, 'secrets')]), ...args],
+      {
+        cwd: root,
+        stdio: ['ignore', 'pipe', 'pipe'],
+        env: { ...process.env, PATH: `${bin}${delimiter}${process.env.PATH}` },
+      },
+    )
     let output = ''
     for (const stream of [child.stdout, child.stderr])
       stream.on('data', (chunk) => {
@@ -166,6 +170,11 @@ describe('wrangler dev', { timeout: 300_000 }, () => {
 
   it('says what is wrong with the address or the secret', async () => {
     expect(await setup('--remote', 'my-worker')).toMatchObject({ code: 1, output: expect.stringContaining('--remote my-worker') })
+    // From a machine that has not the secrets of a platform in use: nothing is overwritten.
+    const before = readFileSync(calls, 'utf8')
+    const elsewhere = await setup('--remote', origin, '--state', join(folder, 'elsewhere'))
+    expect(elsewhere).toMatchObject({ code: 1, output: expect.stringContaining('has a root secret already') })
+    expect(readFileSync(calls, 'utf8')).toBe(before)
     const nobody = `http://127.0.0.1:${await freePort()}`
     const absent = await setup('--remote', nobody)
     expect(absent).toMatchObject({ code: 1, output: expect.stringContaining(`No trigger.do answers at ${nobody}`) })

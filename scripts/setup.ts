@@ -109,19 +109,19 @@ function wranglerConfig(): string {
 }
 
 function originOf(option: string, text: string): string {
-  const url = URL.parse(text)
-  if (!url || !/^https?:$/.test(url.protocol))
+  if (!/^https?:\/\//.test(text) || !URL.canParse(text))
     throw new Error(`${option} ${text}: not an address like https://trigger-do.you.workers.dev`)
-  return url.origin
+  return new URL(text).origin
 }
 
 /** A platform answers on /health with whether it has a root secret. */
-async function assertPlatform(origin: string): Promise<void> {
+async function isInitialised(origin: string): Promise<boolean> {
   let problem: string
   try {
     const response = await fetch(`${origin}/health`, { signal: AbortSignal.timeout(10_000) })
     const text = await response.text()
-    if (response.ok && text.includes('"initialised"')) return
+    const state = /"initialised":(true|false)/.exec(text)?.[1]
+    if (response.ok && state) return state === 'true'
     problem = `${response.status} ${text.slice(0, 200)}`
   } catch (error) {
     problem = String((error as Error).cause ?? error)
@@ -129,24 +129,40 @@ async function assertPlatform(origin: string): Promise<void> {
   throw new Error(`No trigger.do answers at ${origin} (${problem}). Deploy it first: npx wrangler deploy`)
 }
 
-async function main(): Promise<void> {
+/** What was wrong is said and becomes the exit code. */
+export async function setup(args: string[], command: string): Promise<void> {
+  try {
+    await run(args, command)
+  } catch (error) {
+    console.error(error instanceof Error ? error.message : error)
+    process.exitCode = 1
+  }
+}
+
+async function run(args: string[], command: string): Promise<void> {
   const values = readArguments(
     {
       remote: { type: 'string' },
       seed: { type: 'string' },
       state: { type: 'string', default: '.state' },
       email: { type: 'string', default: 'owner@localhost.dev' },
+      'replace-root-secret': { type: 'boolean', default: false },
       patience: { type: 'string', default: '180' },
     },
-    'npm run setup -- [--remote URL | --seed URL] [--state DIR] [--email you@example.com] [--patience SECONDS]',
+    `${command} [--remote URL | --seed URL] [--state DIR] [--email you@example.com] [--patience SECONDS] [--replace-root-secret]`,
+    args,
   )
   const state = resolve(values.state)
   const patienceMs = Number(values.patience) * 1_000
   if (!(patienceMs > 0)) throw new Error(`--patience ${values.patience}: not a number of seconds`)
   if (values.remote !== undefined) {
     const origin = originOf('--remote', values.remote)
-    await assertPlatform(origin)
     const file = `secrets-${new URL(origin).host.replace(':', '-')}.json`
+    if ((await isInitialised(origin)) && !existsSync(join(state, file)) && !values['replace-root-secret'])
+      throw new Error(
+        `${origin} has a root secret already, and ${join(state, file)} is not here. Copy that file from where the platform was set up. ` +
+          'With --replace-root-secret a new one is made: all keys become invalid and stored variables unreadable.',
+      )
     const secrets = ensureSecrets(state, file, values.email)
     await putSecret('ROOT_SECRET', secrets.rootSecret)
     // A new secret reaches every machine of the account within seconds, not at once.
@@ -180,8 +196,4 @@ ${origin} is ready. In the project that holds your tasks:
 Root secret and token are in ${file}: keep it.`)
 }
 
-if (import.meta.main)
-  main().catch((error) => {
-    console.error(error instanceof Error ? error.message : error)
-    process.exit(1)
-  })
+if (import.meta.main) await setup(process.argv.slice(2), 'npm run setup --')

@@ -7,9 +7,10 @@ type Options = NonNullable<ParseArgsConfig['options']>
 export function readArguments<T extends Options>(
   options: T,
   usage: string,
+  args: string[] = process.argv.slice(2),
 ): ReturnType<typeof parseArgs<{ options: T }>>['values'] {
   try {
-    return parseArgs({ options }).values
+    return parseArgs({ args, options }).values
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException
     if (!code?.startsWith('ERR_PARSE_ARGS')) throw error

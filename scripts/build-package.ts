@@ -1,12 +1,10 @@
-/** What `npm pack` ships: the Worker as one ES module, its types, and the wrangler.toml to deploy it with. */
-import { mkdirSync, writeFileSync } from 'node:fs'
+/** What `npm pack` ships: the Worker as one ES module, its types, the wrangler.toml to deploy it with, and the set-up. */
+import { chmodSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { build } from 'esbuild'
 
-const classes = ['DirectoryDO', 'EnvironmentDO', 'HistoryDO', 'ProjectDO', 'RunDO', 'SchedulerDO', 'TaskDO']
-const entrypoints = ['Egress', 'PlatformApi']
-
-mkdirSync('dist', { recursive: true })
-await build({
+rmSync('dist', { recursive: true, force: true })
+mkdirSync('dist')
+const { metafile } = await build({
   entryPoints: ['src/worker.ts'],
   outfile: 'dist/worker.js',
   bundle: true,
@@ -16,17 +14,29 @@ await build({
   loader: { '.txt': 'text' },
   external: ['cloudflare:*', 'node:*'],
   sourcemap: true,
+  metafile: true,
 })
+await build({
+  entryPoints: ['scripts/cli.ts'],
+  outfile: 'dist/cli.js',
+  bundle: true,
+  platform: 'node',
+  format: 'esm',
+  target: 'node20',
+  // The scripts in it run by themselves only when they are what was started.
+  define: { 'import.meta.main': 'false' },
+})
+chmodSync('dist/cli.js', 0o755)
 
-const declared = [...classes, ...entrypoints].map(
-  (name) => `export declare class ${name} {\n  constructor(ctx: unknown, env: Env)\n}`,
-)
+const classes = (metafile.outputs['dist/worker.js']?.exports ?? []).filter((name) => name !== 'default')
+const declared = classes.map((name) => `export declare class ${name} {\n  constructor(ctx: unknown, env: Env)\n}`)
 writeFileSync(
   'dist/worker.d.ts',
   `/** trigger.do as one Worker. In your own entry file: \`export * from 'trigger.do/worker'\` and \`export { default } from 'trigger.do/worker'\`. */
 export interface Env {
-  /** 32+ random bytes as hex; made by \`npm run setup\`. */
+  /** 32+ random bytes as hex; made and stored by \`npx trigger.do setup\`. */
   ROOT_SECRET?: string
+  /** \`'true'\` lets tasks reach private addresses. */
   ALLOW_PRIVATE_EGRESS?: string
   RATE_LIMIT?: string
   BATCH_RATE_LIMIT?: string
@@ -45,3 +55,12 @@ export default worker
 ${declared.join('\n')}
 `,
 )
+
+/** The same bindings; the module is built already and holds its texts. */
+const config = readFileSync('wrangler.toml', 'utf8')
+  .replace('main = "src/worker.ts"', 'main = "worker.js"')
+  .replace(/\[build\]\n(?:.+\n)+\n/, '')
+  .replace(/\[\[rules\]\]\n(?:.+\n)+\n/, '')
+if (!config.includes('main = "worker.js"') || /\[build\]|\[\[rules\]\]/.test(config))
+  throw new Error('wrangler.toml is not as this script expects it')
+writeFileSync('dist/wrangler.toml', config)

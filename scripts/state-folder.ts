@@ -9,6 +9,9 @@ export function makeStateFolder(state: string): void {
   try {
     mkdirSync(state, { recursive: true, mode: 0o700 })
     accessSync(state, constants.W_OK | constants.X_OK)
+    // It holds secrets, and may lie in anyone's repository.
+    const ignore = join(state, '.gitignore')
+    if (!existsSync(ignore)) writeFileSync(ignore, '*\n')
   } catch (error) {
     throw new Error(`The state folder ${state} cannot be written: ${(error as Error).message}`)
   }

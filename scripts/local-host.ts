@@ -3,7 +3,7 @@
  * front of it. Requests reach workerd's own socket; Node only starts it, keeps it alive and plays the cron trigger.
  */
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer, type Server } from 'node:net'
 import { join, resolve } from 'node:path'
 import { build } from 'esbuild'
@@ -14,6 +14,8 @@ export const root: string = resolve(import.meta.dirname, '..')
 
 /** workerd stops no endless loop: after this silence the process is replaced and interrupted runs resume. */
 const SILENCE_MS = 10_000
+/** As long as it did not compute all that time: on a busy machine a large deploy is silent for longer than a loop may be. */
+const BUSY_SILENCE_MS = 40_000
 const HEARTBEAT_MS = 1_000
 const CRON_MS = 60_000
 /** Node's own channel: a server of this process listens. */
@@ -65,9 +67,12 @@ export async function startHost(options: HostOptions): Promise<Host> {
     throw error
   }
 
-  const cron = setInterval(async () => {
-    const worker = await miniflare.getWorker()
-    await worker.scheduled({ cron: '* * * * *' })
+  const cron = setInterval(() => {
+    // A tick that meets a restart is lost; the next one makes up for it.
+    miniflare
+      .getWorker()
+      .then((worker) => worker.scheduled({ cron: '* * * * *' }))
+      .catch((error) => console.error(`The cron trigger failed: ${String(error)}`))
   }, CRON_MS)
   const heartbeat = watch(origin, async () => {
     if (stopping) return
@@ -193,26 +198,49 @@ function passed(name: string): Record<string, string> {
 
 function watch(origin: string, restart: () => Promise<void>): NodeJS.Timeout {
   let lastAnswer = Date.now()
+  let computedThen = computedMs()
   let restarting = false
+  const isStuck = (): boolean => {
+    const silence = Date.now() - lastAnswer
+    const computed = computedMs()
+    if (computed === undefined || computedThen === undefined) return silence >= SILENCE_MS
+    return silence >= BUSY_SILENCE_MS || (silence >= SILENCE_MS && computed - computedThen >= SILENCE_MS * 0.7)
+  }
   return setInterval(() => {
     fetch(`${origin}/health`, { signal: AbortSignal.timeout(HEARTBEAT_MS * 4) })
       .then((response) => response.body?.cancel())
       .then(
         () => {
           lastAnswer = Date.now()
+          computedThen = computedMs()
         },
         (error: Error & { cause?: { code?: string } }) => {
           // Nobody listens any more: the process is gone, no need to be patient.
           const dead = error.cause?.code === 'ECONNREFUSED'
-          if (restarting || (!dead && Date.now() - lastAnswer < SILENCE_MS)) return
+          if (restarting || (!dead && !isStuck())) return
           restarting = true
           void restart().finally(() => {
             restarting = false
             lastAnswer = Date.now()
+            computedThen = computedMs()
           })
         },
       )
   }, HEARTBEAT_MS)
+}
+
+/** CPU time of workerd so far; only Linux tells. */
+function computedMs(): number | undefined {
+  try {
+    for (const thread of readdirSync('/proc/self/task')) {
+      for (const pid of readFileSync(`/proc/self/task/${thread}/children`, 'utf8').split(' ').filter(Boolean)) {
+        const [, name, rest = ''] = /^\d+ \((.+)\) (.+)$/s.exec(readFileSync(`/proc/${pid}/stat`, 'utf8')) ?? []
+        const [userTicks, systemTicks] = rest.split(' ').slice(11, 13).map(Number)
+        if (name === 'workerd') return ((userTicks ?? 0) + (systemTicks ?? 0)) * 10
+      }
+    }
+  } catch {}
+  return undefined
 }
 
 export async function freePort(): Promise<number> {

@@ -1,6 +1,6 @@
 import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { tasks, wait } from '@trigger.dev/sdk'
+import { tasks } from '@trigger.dev/sdk'
 import { afterAll, describe, expect, it } from 'vitest'
 import { deploy, environmentKey } from './cli.ts'
 import { endpoints, finished, hasStatus, http, useProject } from './harness.ts'
@@ -83,10 +83,13 @@ describe('deploying', () => {
   })
 
   it('A37 keeps a waited child on the version of its parent, and no other', { timeout: 240_000 }, async () => {
-    const tasksOf = (word: string): string => `import { task, wait } from '@trigger.dev/sdk'
+    const tasksOf = (word: string): string => `import { metadata, task, wait } from '@trigger.dev/sdk'
       export const child = task({ id: 'child', run: async () => '${word}' })
-      export const parent = task({ id: 'parent', run: async (payload: { token: string }) => {
-        await wait.forToken(payload.token).unwrap()
+      export const parent = task({ id: 'parent', run: async () => {
+        const token = await wait.createToken({ timeout: '1h' })
+        metadata.set('url', token.url)
+        await metadata.flush()
+        await wait.forToken(token).unwrap()
         const waited = await child.triggerAndWait({}).unwrap()
         const { runs } = await child.batchTriggerAndWait([{ payload: {} }])
         const free = await child.trigger({})
@@ -95,12 +98,11 @@ describe('deploying', () => {
     const { folder } = makeProject({ 'src/a.ts': tasksOf('old') })
     expect((await deploy(endpoints, folder)).code).toBe(0)
     useProject(await environmentKey(endpoints, folder, 'prod'))
-    const token = await wait.createToken({ timeout: '1h' })
-    const handle = await tasks.trigger('parent', { token: token.id })
-    await hasStatus(handle.id, 'WAITING')
+    const handle = await tasks.trigger('parent', {})
+    const { metadata } = await hasStatus(handle.id, 'WAITING')
     writeFileSync(join(folder, 'src/a.ts'), tasksOf('new'))
     expect((await deploy(endpoints, folder)).code).toBe(0)
-    await wait.completeToken(token, {})
+    await fetch(metadata?.url as string, { method: 'POST', body: '{}' })
     const parent = await finished(handle.id)
     const { waited, free } = parent.output as { waited: string[]; free: string }
     expect(waited).toEqual(['old', 'old'])

@@ -41,6 +41,35 @@ describe('deploying', () => {
     expect((await finished(handle.id)).output).toBe('here')
   })
 
+  it('A37 keeps a waited child on the version of its parent, and no other', { timeout: 240_000 }, async () => {
+    const tasksOf = (word: string): string => `import { metadata, task, wait } from '@trigger.dev/sdk'
+      export const child = task({ id: 'child', run: async () => '${word}' })
+      export const parent = task({ id: 'parent', run: async () => {
+        const token = await wait.createToken({ timeout: '1h' })
+        metadata.set('url', token.url)
+        await metadata.flush()
+        await wait.forToken(token).unwrap()
+        const waited = await child.triggerAndWait({}).unwrap()
+        const { runs } = await child.batchTriggerAndWait([{ payload: {} }])
+        const free = await child.trigger({})
+        return { waited: [waited, ...runs.map((run) => run.ok && run.output)], free: free.id }
+      } })`
+    const { folder } = makeProject({ 'src/a.ts': tasksOf('old') })
+    expect((await deploy(endpoints, folder)).code).toBe(0)
+    useProject(await environmentKey(endpoints, folder, 'prod'))
+    const handle = await tasks.trigger('parent', {})
+    const { metadata } = await hasStatus(handle.id, 'WAITING')
+    writeFileSync(join(folder, 'src/a.ts'), tasksOf('new'))
+    expect((await deploy(endpoints, folder)).code).toBe(0)
+    await fetch(metadata?.url as string, { method: 'POST', body: '{}' })
+    const parent = await finished(handle.id)
+    const { waited, free } = parent.output as { waited: string[]; free: string }
+    expect(waited).toEqual(['old', 'old'])
+    const child = await finished(free)
+    expect(child.output).toBe('new')
+    expect(child.version).not.toBe(parent.version)
+  })
+
   it('goes to staging when asked', async () => {
     const { folder } = makeProject({ 'src/a.ts': source('staged', 'return process.env.TRIGGER_API_URL ? 1 : 0') })
     expect((await deploy(endpoints, folder, ['--env', 'staging'])).code).toBe(0)

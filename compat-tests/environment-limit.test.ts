@@ -13,13 +13,32 @@ beforeAll(async () => {
 
 afterAll(() => platform?.stop())
 
-it('A33 runs no more than the environment allows, over all queues', async () => {
-  const ids = []
-  for (let i = 0; i < 3; i++) {
-    ids.push((await tasks.trigger('two-at-a-time', { ms: 500 })).id)
-    ids.push((await tasks.trigger('per-key', { ms: 500 }, { concurrencyKey: `k${i}` })).id)
+interface Span {
+  start: number
+  end: number
+}
+
+async function spansOf(...ids: string[]): Promise<Record<string, Span[]>> {
+  const handles = []
+  for (let i = 0; i < 6; i++) for (const id of ids) handles.push({ id, run: (await tasks.trigger(id, { ms: 700 })).id })
+  const spans: Record<string, Span[]> = {}
+  for (const { id, run } of handles) {
+    const { output } = await finished(run)
+    spans[id] = [...(spans[id] ?? []), output as unknown as Span]
   }
-  const spans = await Promise.all(ids.map(async (id) => (await finished(id)).output as unknown as { start: number; end: number }))
-  const together = spans.map((span) => spans.filter((other) => other.start <= span.start && other.end > span.start).length)
-  expect(Math.max(...together)).toBe(2)
-}, 60_000)
+  return spans
+}
+
+function together(spans: Span[]): number {
+  return Math.max(...spans.map((span) => spans.filter((other) => other.start <= span.start && other.end > span.start).length))
+}
+
+it('A33 gives one queue the limit of the environment, several together twice as much', async () => {
+  const alone = await spansOf('unlimited-one')
+  expect(together(alone['unlimited-one'] ?? [])).toBe(2)
+  const { 'unlimited-one': one = [], 'unlimited-two': two = [] } = await spansOf('unlimited-one', 'unlimited-two')
+  expect(together(one)).toBeLessThanOrEqual(2)
+  expect(together(two)).toBeLessThanOrEqual(2)
+  expect(together([...one, ...two])).toBeGreaterThan(2)
+  expect(together([...one, ...two])).toBeLessThanOrEqual(4)
+}, 90_000)

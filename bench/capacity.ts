@@ -1,7 +1,6 @@
 /** How many runs one RunDO (and its isolate) should serve: what tasks that wait 10 s on the network cost with 1 and with 8. */
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { readFileSync, rmSync } from 'node:fs'
 import { createServer, type Server } from 'node:http'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { build } from 'esbuild'
 import { root } from '../scripts/local-host.ts'
@@ -10,6 +9,7 @@ import { type Cell, printTable, sleep, untilFinished } from './measure.ts'
 import { type OurPeer, startOurs } from './peers/trigger-do.ts'
 import { gbPerObject, prices } from './prices.ts'
 import { residentMb } from './process.ts'
+import { scratchFolder } from './scratch.ts'
 
 const waitMs = 10_000
 const capacities = [1, 8]
@@ -17,7 +17,7 @@ const loads = [1, 8, 40]
 
 export async function run(share: number): Promise<void> {
   const server = await slowServer()
-  const folder = mkdtempSync(join(tmpdir(), 'bench-capacity-'))
+  const folder = scratchFolder('capacity')
   const rows: Cell[][] = []
   try {
     for (const capacity of capacities) {

@@ -1,10 +1,10 @@
 /** Restate: its server and a Node process with the handlers, one node, settings as shipped. */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { freePort, root } from '../../scripts/local-host.ts'
 import { sleep } from '../measure.ts'
+import { scratchFolder } from '../scratch.ts'
 import type { Peer } from './peer.ts'
 import { installOnce } from './trigger-do.ts'
 
@@ -13,7 +13,7 @@ const startMs = 60_000
 export async function startRestate(): Promise<Peer> {
   const folder = join(root, 'bench/restate')
   installOnce(folder)
-  const state = mkdtempSync(join(tmpdir(), 'bench-restate-'))
+  const state = scratchFolder('restate')
   const [ingressPort, adminPort, fabricPort, servicePort] = [
     await freePort(),
     await freePort(),
@@ -40,6 +40,7 @@ export async function startRestate(): Promise<Peer> {
   const service = spawn(process.execPath, ['service.mjs', String(servicePort)], {
     cwd: folder,
     stdio: ['ignore', 'ignore', 'inherit'],
+    env: { ...process.env, RESTATE_LOGGING: 'ERROR' },
   })
   const stop = async (): Promise<void> => {
     await Promise.all([end(server), end(service)])

@@ -1,12 +1,12 @@
 /** Our platform as `npm run dev` starts it, with the bench project deployed by the unmodified CLI. */
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { existsSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { deployProject } from '../../scripts/deploy-project.ts'
 import { freePort, root, startHost } from '../../scripts/local-host.ts'
 import { ensureSecrets, projectKeys, seed } from '../../scripts/setup.ts'
 import { workerdProcesses } from '../process.ts'
+import { scratchFolder } from '../scratch.ts'
 import type { Peer } from './peer.ts'
 
 export interface OurPeer extends Peer {
@@ -26,7 +26,7 @@ const projectRef = 'proj_benchbenchbenchbench'
 export const ourSettings: Record<string, string> = { RATE_LIMIT: 'off', ENVIRONMENT_CONCURRENCY: '1000' }
 
 export async function startOurs(options: OurOptions = {}): Promise<OurPeer> {
-  const state = mkdtempSync(join(tmpdir(), 'bench-state-'))
+  const state = scratchFolder('state')
   const before = new Set(workerdProcesses())
   Object.assign(process.env, ourSettings)
   build()

@@ -1,8 +1,7 @@
 /** Cloudflare Workflows in the same workerd build, local. */
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { rmSync } from 'node:fs'
 import { convertV4MiniflareOptions, Miniflare } from 'miniflare'
+import { scratchFolder } from '../scratch.ts'
 import type { Peer } from './peer.ts'
 
 const script = `
@@ -34,8 +33,9 @@ export class FanOut extends WorkflowEntrypoint {
 export class Sleeper extends WorkflowEntrypoint {
   async run(event, step) {
     const until = new Date(event.payload.until)
-    await step.sleepUntil('sleep', until)
-    return { late: Date.now() - until.getTime() }
+    const early = await step.do('note', async () => until.getTime() - Date.now())
+    if (early > 0) await step.sleepUntil('sleep', until)
+    return { late: Date.now() - until.getTime(), early }
   }
 }
 
@@ -51,7 +51,7 @@ export default {
 }`
 
 export async function startWorkflows(): Promise<Peer> {
-  const state = mkdtempSync(join(tmpdir(), 'bench-workflows-'))
+  const state = scratchFolder('workflows')
   const miniflare = new Miniflare({
     ...convertV4MiniflareOptions({
       host: '127.0.0.1',

@@ -22,8 +22,9 @@ const sleeper = restate.service({
   handlers: {
     run: async (ctx, { until }) => {
       const at = new Date(until).getTime()
-      await ctx.sleep(Math.max(0, at - (await ctx.date.now())))
-      return { late: Date.now() - at }
+      const early = at - (await ctx.date.now())
+      await ctx.sleep(Math.max(0, early))
+      return { late: Date.now() - at, early }
     },
   },
 })

@@ -13,7 +13,9 @@ export const fanOut = task({
 export const sleeper = task({
   id: 'sleeper',
   run: async (payload: { until: string }) => {
-    await wait.until({ date: new Date(payload.until) })
-    return { late: Date.now() - new Date(payload.until).getTime() }
+    const at = new Date(payload.until).getTime()
+    const early = at - Date.now()
+    await wait.until({ date: new Date(at) })
+    return { late: Date.now() - at, early }
   },
 })

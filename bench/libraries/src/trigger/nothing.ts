@@ -1,0 +1,3 @@
+import { task } from '@trigger.dev/sdk'
+
+export const nothing = task({ id: 'nothing', run: async () => ({}) })

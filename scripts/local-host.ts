@@ -55,7 +55,6 @@ export async function bundleWorker(entry: string = join(root, 'src/worker.ts')):
 export async function startHost(options: HostOptions): Promise<Host> {
   const origin = `http://127.0.0.1:${options.port}`
   const release = await takeState(options.state)
-  let running: Miniflare | undefined
   try {
     await untilPortFree(options.port)
     const script = await bundleWorker(options.entry)
@@ -63,8 +62,7 @@ export async function startHost(options: HostOptions): Promise<Host> {
     await stopEsbuild()
     const entryPort = options.direct === false ? options.port : await freePort()
     const settings = miniflareOptions(options, script, entryPort)
-    running = await startWorkerd(settings)
-    return { origin, stop: keepAlive(origin, running, () => startWorkerd(settings), release) }
+    return { origin, stop: keepAlive(origin, await startWorkerd(settings), () => startWorkerd(settings), release) }
   } catch (error) {
     release()
     throw error
@@ -77,6 +75,7 @@ function keepAlive(origin: string, first: Miniflare, restart: () => Promise<Mini
   let replacing: Promise<void> | undefined
   let stopping = false
   const cron = setInterval(() => {
+    if (replacing) return
     miniflare
       .getWorker()
       .then((worker) => worker.scheduled({ cron: '* * * * *' }))
@@ -85,16 +84,23 @@ function keepAlive(origin: string, first: Miniflare, restart: () => Promise<Mini
   const heartbeat = watch(origin, () => {
     if (stopping) return Promise.resolve()
     console.error('workerd does not answer (killed, or a task that never yields): starting it again')
-    replacing = miniflare.dispose().then(async () => {
-      miniflare = await restart()
-    })
+    replacing = miniflare
+      .dispose()
+      .then(async () => {
+        miniflare = await restart()
+      })
+      // The next heartbeat tries again.
+      .catch((error) => console.error('workerd did not start:', error))
+      .finally(() => {
+        replacing = undefined
+      })
     return replacing
   })
   return async () => {
     stopping = true
     clearInterval(cron)
     clearInterval(heartbeat)
-    await replacing?.catch(() => {})
+    await replacing
     await miniflare.dispose()
     release()
   }

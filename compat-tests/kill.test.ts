@@ -36,6 +36,8 @@ beforeAll(async () => {
     let text = ''
     for await (const chunk of request) text += chunk
     ledger.push({ ...(JSON.parse(text) as Omit<Entry, 'at'>), at: performance.now() })
+    // No connection is kept, so none is used at the moment it is closed: a task's own fetch would fail by that.
+    response.setHeader('connection', 'close')
     response.end('{}')
   })
   await new Promise<void>((done) => server.listen(0, '127.0.0.1', done))

@@ -91,9 +91,16 @@ function keepAlive(
     if (stopping) return Promise.resolve()
     const reason = frozenAt === undefined ? 'workerd is gone' : 'workerd does not answer (a task that never yields?)'
     console.error(`${reason}: starting it again`)
-    replacing = miniflare.dispose().then(async () => {
-      miniflare = await start(frozenAt)
-    })
+    replacing = miniflare
+      .dispose()
+      .then(async () => {
+        miniflare = await start(frozenAt)
+      })
+      // The next heartbeat tries again.
+      .catch((error) => console.error('workerd did not start:', error))
+      .finally(() => {
+        replacing = undefined
+      })
     return replacing
   }
   const heartbeat = watched ? watch(watched, restart) : undefined
@@ -101,7 +108,7 @@ function keepAlive(
     stopping = true
     clearInterval(cron)
     clearInterval(heartbeat)
-    await replacing?.catch(() => {})
+    await replacing
     await miniflare.dispose()
     release()
   }

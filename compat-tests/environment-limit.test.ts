@@ -9,7 +9,7 @@ beforeAll(async () => {
   platform = await startPlatform({ ENVIRONMENT_CONCURRENCY: '2' })
   await deployFixture(platform, 'plain')
   useEnvironment(platform)
-}, 180_000)
+}, 300_000)
 
 afterAll(() => platform?.stop())
 

@@ -32,7 +32,7 @@ export type Dial = (target: Target) => Dialled
 /** Type (1 byte), length (4 bytes), payload. */
 const headBytes = 5
 /** Larger payloads are sent as several frames. */
-const maxPayload = 1024 * 1024
+const maxPayload = 64 * 1024
 
 export function encodeFrame(type: number, payload: Uint8Array | string = ''): Uint8Array {
   const bytes = typeof payload === 'string' ? new TextEncoder().encode(payload) : payload
@@ -48,12 +48,27 @@ export async function writeData(writer: WritableStreamDefaultWriter<Uint8Array>,
     await writer.write(encodeFrame(frameTypes.data, bytes.subarray(at, at + maxPayload)))
 }
 
+interface ChunkReader {
+  read(): Promise<{ value?: Uint8Array; done: boolean }>
+  releaseLock(): void
+}
+
+/** workerd's sockets hand out 4 KiB at a time unless they are given more room. */
+function chunkReader(readable: ReadableStream<Uint8Array>): ChunkReader {
+  try {
+    const reader = readable.getReader({ mode: 'byob' })
+    return { read: () => reader.read(new Uint8Array(maxPayload)), releaseLock: () => reader.releaseLock() }
+  } catch {
+    return readable.getReader()
+  }
+}
+
 export class FrameReader {
-  readonly #reader: ReadableStreamDefaultReader<Uint8Array>
+  readonly #reader: ChunkReader
   #buffer: Uint8Array = new Uint8Array(0)
 
   constructor(readable: ReadableStream<Uint8Array>) {
-    this.#reader = readable.getReader()
+    this.#reader = chunkReader(readable)
   }
 
   /** Undefined at the end of the connection, also in the middle of a frame. */
@@ -68,15 +83,24 @@ export class FrameReader {
     return { type, payload }
   }
 
+  /** Makes the buffer hold so much; the chunks of a long frame are joined once. */
   async #fill(length: number): Promise<boolean> {
-    while (this.#buffer.byteLength < length) {
+    if (this.#buffer.byteLength >= length) return true
+    const chunks = [this.#buffer]
+    let size = this.#buffer.byteLength
+    while (size < length) {
       const { value, done } = await this.#reader.read()
-      if (done) return false
-      const joined = new Uint8Array(this.#buffer.byteLength + value.byteLength)
-      joined.set(this.#buffer)
-      joined.set(value, this.#buffer.byteLength)
-      this.#buffer = joined
+      if (done || !value) return false
+      chunks.push(value)
+      size += value.byteLength
     }
+    const joined = new Uint8Array(size)
+    let at = 0
+    for (const chunk of chunks) {
+      joined.set(chunk, at)
+      at += chunk.byteLength
+    }
+    this.#buffer = joined
     return true
   }
 }
@@ -109,7 +133,7 @@ class Connection {
   readonly #answers: WritableStreamDefaultWriter<Uint8Array>
   #target: Target | undefined
   #upstream: Dialled | undefined
-  #reader: ReadableStreamDefaultReader<Uint8Array> | undefined
+  #reader: ChunkReader | undefined
   #writer: WritableStreamDefaultWriter<Uint8Array> | undefined
   #isReading = false
 
@@ -155,7 +179,7 @@ class Connection {
     }
     this.#upstream = upstream
     this.#writer = upstream.writable.getWriter() as WritableStreamDefaultWriter<Uint8Array>
-    this.#reader = upstream.readable.getReader() as ReadableStreamDefaultReader<Uint8Array>
+    this.#reader = chunkReader(upstream.readable as ReadableStream<Uint8Array>)
     await this.#answers.write(encodeFrame(frameTypes.opened))
     if (isSecure || this.#target?.secureTransport !== 'starttls') this.more(true)
   }
@@ -165,13 +189,13 @@ class Connection {
     if (this.#reader && !this.#isReading) void this.#pump(this.#reader, all)
   }
 
-  async #pump(reader: ReadableStreamDefaultReader<Uint8Array>, all: boolean): Promise<void> {
+  async #pump(reader: ChunkReader, all: boolean): Promise<void> {
     this.#isReading = true
     try {
       do {
         const { value, done } = await reader.read()
         if (!all) this.#isReading = false
-        if (done) return await this.#answers.write(encodeFrame(frameTypes.end))
+        if (done || !value) return await this.#answers.write(encodeFrame(frameTypes.end))
         await writeData(this.#answers, value)
       } while (all)
     } catch (error) {

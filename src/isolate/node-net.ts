@@ -77,6 +77,7 @@ function open(socket: NodeSocket, host: string, port: number): void {
     bytesRead: 0,
     bytesWritten: 0,
     reading: false,
+    readLoopActive: false,
     options: { host, port, addressType },
   }
   socket._host = host
@@ -96,16 +97,16 @@ function open(socket: NodeSocket, host: string, port: number): void {
   )
   connection.closed.then(
     () => {
-      // Nobody reads, so no read sees the end.
-      if (
-        connection.upgraded ||
-        socket.destroyed ||
-        socket._handle !== handle ||
-        (handle as { readLoopActive?: boolean }).readLoopActive
-      )
-        return
-      socket.push(null)
-      socket.read(0)
+      if (socket.destroyed || socket._handle !== handle) return
+      if (connection.secure) {
+        // As in Node, the plain socket closes with the one on top of it; pg waits for that.
+        const close = (): void => socket.destroy()
+        connection.secure.closed.then(close, close)
+      } else if (!handle.readLoopActive) {
+        // Nobody reads, so no read sees the end.
+        socket.push(null)
+        socket.read(0)
+      }
     },
     (error) => socket.destroy(error),
   )

@@ -31,6 +31,15 @@ const emitterMethods = [
 /** Own name of the SDK's registry: always the isolate's, where a getter finds the run. */
 const sdkSymbol = Symbol.for('dev.trigger.ts.api')
 
+/** Node's. Drivers that find a Workers runtime here (pg) ask for packages the CLI, which builds for Node, leaves out. */
+const nodeNavigator = Object.freeze({
+  userAgent: `Node.js/${process.versions.node.split('.')[0]}`,
+  hardwareConcurrency: 1,
+  language: 'en-US',
+  languages: Object.freeze(['en-US']),
+  platform: process.platform,
+})
+
 export function makeScope(run: ActiveRun, target: PlatformTarget, settings: ConsoleSettings): Record<string, unknown> {
   const { operations } = run
   const guarded = (callback: Callback): Callback => {
@@ -53,6 +62,7 @@ export function makeScope(run: ActiveRun, target: PlatformTarget, settings: Cons
     clearImmediate: (handle: unknown) => real.clearImmediate(handle as never),
     queueMicrotask: (callback: Callback) => real.queueMicrotask(guarded(callback)),
     console: makeConsole(run.telemetry, settings),
+    navigator: nodeNavigator,
     // Node has no such global, and this one could outlive the run and reach another environment.
     caches: undefined,
   }

@@ -107,6 +107,8 @@ class TunnelSocket {
   readonly opened: Promise<{ remoteAddress: string; localAddress: undefined }>
   readonly closed: Promise<void>
   upgraded = false
+  /** What took its place when TLS started. */
+  secure: TunnelSocket | undefined
   readonly #tunnel: Tunnel
   readonly #allowHalfOpen: boolean
   readonly #opening = Promise.withResolvers<{ remoteAddress: string; localAddress: undefined }>()
@@ -157,7 +159,8 @@ class TunnelSocket {
     this.upgraded = true
     this.#demand.resolve()
     this.#closing.resolve()
-    return this.#tunnel.startTls(options?.expectedServerHostname ?? '', this.#allowHalfOpen)
+    this.secure = this.#tunnel.startTls(options?.expectedServerHostname ?? '', this.#allowHalfOpen)
+    return this.secure
   }
 
   async close(): Promise<void> {

@@ -47,6 +47,7 @@ export class TaskDO extends DurableObject<Env> implements TaskObject {
       contentHash: string
       runtime?: string
       git?: Record<string, unknown>
+      externalId?: string
     },
   ): Promise<DeploymentRecord> {
     const known = this.row(input.id)
@@ -115,6 +116,14 @@ export class TaskDO extends DurableObject<Env> implements TaskObject {
   async getDeployment(id: string): Promise<DeploymentRecord | null> {
     await this.timeOutBuilds()
     const row = this.row(id)
+    return row ? this.record(row) : null
+  }
+
+  async deploymentWithExternalId(externalId: string): Promise<DeploymentRecord | null> {
+    const row = this.first(
+      "SELECT * FROM deployments WHERE status = 'DEPLOYED' AND json_extract(record, '$.externalId') = ? ORDER BY id DESC",
+      externalId,
+    )
     return row ? this.record(row) : null
   }
 
@@ -190,6 +199,7 @@ export class TaskDO extends DurableObject<Env> implements TaskObject {
       deploymentId: stored.id,
       deploymentShortCode: stored.shortCode,
       bundleHash: stored.bundleHash as string,
+      ...(stored.externalId ? { externalId: stored.externalId } : {}),
       ...(stored.runtime ? { runtime: stored.runtime } : {}),
       ...(stored.runtimeVersion ? { runtimeVersion: stored.runtimeVersion } : {}),
       ...(stored.sdkVersion ? { sdkVersion: stored.sdkVersion } : {}),

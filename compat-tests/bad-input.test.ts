@@ -80,7 +80,7 @@ describe.concurrent('a trigger is refused', () => {
       ['debounce', { debounce: { key: 'k', delay: '1s' } }],
       ['concurrency', { concurrency: ['openai'] }],
       ['gates', { gates: [{ queue: 'other' }] }],
-      ['externalDeploymentId', { externalDeploymentId: 'abc' }],
+      ['external id', { externalDeploymentId: 'abc' }],
       ['dependentAttempt', { dependentAttempt: 'attempt_1' }],
     ] as const) {
       const answer = await refusedTrigger(options)

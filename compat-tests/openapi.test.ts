@@ -156,6 +156,7 @@ describe('the OpenAPI document', () => {
     await described('GET', base, undefined, pat)
     await described('GET', `${base}/prod`, undefined, pat)
     await described('GET', '/api/v1/projects', undefined, pat)
+    await described('GET', '/api/v1/projects/runtimes', undefined, pat)
     await described('POST', `${base}/branches`, { branch: 'doc', env: 'preview' }, pat)
     await described('GET', `${base}/branches`, undefined, pat)
     await described('POST', `${base}/branches/archive`, { branch: 'doc', env: 'preview' }, pat)

@@ -8,7 +8,26 @@ import { type Answer, endpoints, finished, http, useProject } from './harness.ts
 import { makeProject, source } from './made-project.ts'
 
 describe('versions', () => {
-  it('are listed, locked to, promoted and rolled back; a failed deploy is one of them', { timeout: 240_000 }, async () => {
+  it('are found by an id of the user, and not built twice', { timeout: 400_000 }, async () => {
+    const { folder } = makeProject({ 'src/a.ts': source('a', 'return 1') })
+    const release = (body: string, id: string): ReturnType<typeof deploy> => {
+      writeFileSync(join(folder, 'src/a.ts'), source('a', body))
+      return deploy(endpoints, folder, ['--external-id', id])
+    }
+    expect((await release('return 1', 'commit-1')).code).toBe(0)
+    useProject(await environmentKey(endpoints, folder, 'prod'))
+    expect((await release('return 2', 'commit-2')).code).toBe(0)
+    const again = await release('return 3', 'commit-1')
+    expect(again.code).toBe(0)
+    expect(again.output).toContain('nothing to build')
+    expect((await deployments.list()).data.map((one) => one.externalId)).toEqual(['commit-2', 'commit-1'])
+    const output = async (externalDeploymentId?: string): Promise<unknown> =>
+      (await finished((await tasks.trigger('a', {}, externalDeploymentId ? { externalDeploymentId } : {})).id)).output
+    expect([await output(), await output('commit-1'), await output('commit-2')]).toEqual([2, 1, 2])
+    await expect(tasks.trigger('a', {}, { externalDeploymentId: 'commit-3' })).rejects.toMatchObject({ status: 501 })
+  })
+
+  it('are listed, locked to, promoted and rolled back; a failed deploy is one of them', { timeout: 500_000 }, async () => {
     const { folder } = makeProject({ 'src/a.ts': source('a', 'return 1') })
     const put = (body: string, before = ''): void => writeFileSync(join(folder, 'src/a.ts'), source('a', body, before))
     const output = async (version?: string): Promise<unknown> => {

@@ -2,6 +2,7 @@
 import { z } from 'zod'
 import { parseDuration } from '../contracts/durations.ts'
 import { OperationError } from '../contracts/errors.ts'
+import { limits } from '../contracts/limits.ts'
 import type { DeploymentRecord } from '../contracts/objects.ts'
 
 import * as deployments from '../operations/deployments.ts'
@@ -28,6 +29,8 @@ const initializeSchema = z
     fromBundle: z.boolean().optional(),
     skipPromotion: z.boolean().optional(),
     runtime: z.string().nullish(),
+    externalId: z.string().trim().max(limits.externalIdChars).nullish(),
+    force: z.boolean().optional(),
     gitMeta: z.record(z.string(), z.unknown()).nullish(),
   })
   .loose()
@@ -91,6 +94,8 @@ export function deploymentRoutes(app: App): void {
         contentHash: body.contentHash,
         artifactKey: body.artifactKey,
         skipPromotion: body.skipPromotion ?? false,
+        force: body.force ?? false,
+        ...(body.externalId ? { externalId: body.externalId } : {}),
         ...(body.runtime ? { runtime: body.runtime } : {}),
         ...(body.gitMeta ? { git: body.gitMeta } : {}),
       })
@@ -103,7 +108,8 @@ export function deploymentRoutes(app: App): void {
         version: deployment.version,
         imageTag: `isolate/${caller.environment.projectRef}:${deployment.version}`,
         imagePlatform,
-        outcome: 'created',
+        ...(deployment.externalId ? { externalId: deployment.externalId } : {}),
+        outcome: result.isExisting ? 'existing' : 'created',
         isPromoted: deployment.isCurrent,
       })
     },
@@ -238,6 +244,7 @@ function presentItem(record: DeploymentRecord): Record<string, unknown> {
     status: record.status,
     deployedAt: iso(record.deployedAt),
     git: record.git,
+    externalId: record.externalId,
     error: record.error,
   })
 }

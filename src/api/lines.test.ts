@@ -47,4 +47,20 @@ describe('lines of an upload', () => {
     for await (const line of linesOf(body)) lines.push(line)
     expect(lines).toEqual([{ text: 'é', isWhole: true }])
   })
+
+  it('are read to the end when the reader gives up, so that its answer arrives', async () => {
+    let pulled = 0
+    const body = new ReadableStream<Uint8Array>({
+      pull(controller) {
+        pulled += 1
+        if (pulled > 5) controller.close()
+        else controller.enqueue(new TextEncoder().encode('line\n'))
+      },
+    })
+    for await (const line of linesOf(body)) {
+      expect(line.text).toBe('line')
+      break
+    }
+    expect(pulled).toBe(6)
+  })
 })

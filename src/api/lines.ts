@@ -1,5 +1,6 @@
 /** Lines of an NDJSON upload, however long the stream is. Of a line over the limit only the beginning is kept. */
 import { limits } from '../contracts/limits.ts'
+import { discard } from './request.ts'
 
 export interface Line {
   text: string
@@ -27,20 +28,25 @@ export async function* linesOf(
     size = 0
     return { text: new TextDecoder().decode(isWhole ? bytes : bytes.subarray(0, headBytes)), isWhole }
   }
-  for (;;) {
-    const { done, value } = await reader.read()
-    let rest = value
-    for (let end = rest?.indexOf(10) ?? -1; rest && end >= 0; end = rest.indexOf(10)) {
-      keep(rest.subarray(0, end))
-      const line = take()
-      if (!line.isWhole || line.text.trim() !== '') yield line
-      rest = rest.subarray(end + 1)
+  let isRead = false
+  try {
+    while (!isRead) {
+      const { done, value } = await reader.read()
+      isRead = done
+      let rest = value
+      for (let end = rest?.indexOf(10) ?? -1; rest && end >= 0; end = rest.indexOf(10)) {
+        keep(rest.subarray(0, end))
+        const line = take()
+        if (!line.isWhole || line.text.trim() !== '') yield line
+        rest = rest.subarray(end + 1)
+      }
+      if (rest) keep(rest)
     }
-    if (rest) keep(rest)
-    if (done) break
+    const last = take()
+    if (!last.isWhole || last.text.trim() !== '') yield last
+  } finally {
+    if (!isRead) await discard(reader)
   }
-  const last = take()
-  if (!last.isWhole || last.text.trim() !== '') yield last
 }
 
 function join(pieces: Uint8Array[]): Uint8Array {

@@ -1,10 +1,11 @@
 /** What the CLI asks before and around a deploy (cli-engine-protocol.md §2, §10). */
 import { z } from 'zod'
+import type { Env } from '../contracts/bindings.ts'
 import { OperationError } from '../contracts/errors.ts'
 import type { EnvironmentAccess, ProjectSummary } from '../contracts/objects.ts'
 import type { EnvironmentSlug } from '../contracts/rpc.ts'
 import { authenticate, branchOf } from '../operations/authenticate.ts'
-import { callDirectory, callProject } from '../operations/objects.ts'
+import { callDirectory, callProject, callTask } from '../operations/objects.ts'
 import {
   archiveBranch,
   createProject,
@@ -14,12 +15,13 @@ import {
   rotateKey,
   upsertBranch,
 } from '../operations/projects.ts'
+import { iso } from './present-run.ts'
 import { bearer, environmentOf, originOf, readBody, userOf } from './request.ts'
 import * as responses from './responses.ts'
 import { type App, type Ctx, route } from './route.ts'
 
 const tag = 'projects'
-const env = ':env{(?:dev|staging|stg|prod|preview)}'
+const envParam = ':env{(?:dev|staging|stg|prod|preview)}'
 
 export function projectRoutes(app: App): void {
   route(
@@ -81,6 +83,23 @@ export function projectRoutes(app: App): void {
       const user = await userOf(c)
       const all = await callDirectory(c.env, (directory) => directory.listProjects(user.userId))
       return c.json(all.map(presentProject))
+    },
+  )
+
+  route(
+    app,
+    {
+      method: 'get',
+      path: '/api/v1/projects/runtimes',
+      operationId: 'listProjectRuntimes',
+      summary: "What each project's production runs on",
+      response: responses.projectRuntimes,
+      tag,
+    },
+    async (c) => {
+      const user = await userOf(c)
+      const all = await callDirectory(c.env, (directory) => directory.listProjects(user.userId))
+      return c.json(await Promise.all(all.map((summary) => runtimeOf(c.env, summary))))
     },
   )
 
@@ -216,7 +235,7 @@ export function projectRoutes(app: App): void {
     app,
     {
       method: 'get',
-      path: `/api/v1/projects/:ref/${env}`,
+      path: `/api/v1/projects/:ref/${envParam}`,
       operationId: 'getProjectEnvironment',
       summary: 'Key and address of an environment',
       response: responses.environmentKey,
@@ -247,7 +266,7 @@ export function projectRoutes(app: App): void {
     app,
     {
       method: 'post',
-      path: `/api/v1/projects/:ref/${env}/regenerate-api-key`,
+      path: `/api/v1/projects/:ref/${envParam}/regenerate-api-key`,
       operationId: 'regenerateKey',
       summary: 'A new secret key; the old one works for 24 hours, or not any more with revokeNow',
       response: responses.environmentKey,
@@ -266,7 +285,7 @@ export function projectRoutes(app: App): void {
     app,
     {
       method: 'get',
-      path: `/api/v1/projects/:ref/${env}/deploy-settings`,
+      path: `/api/v1/projects/:ref/${envParam}/deploy-settings`,
       operationId: 'getDeploySettings',
       summary: 'How the CLI builds',
       response: responses.deploySettings,
@@ -277,6 +296,23 @@ export function projectRoutes(app: App): void {
       return c.json({ build_path: 'native_local_bundle' })
     },
   )
+}
+
+async function runtimeOf(env: Env, summary: ProjectSummary): Promise<Record<string, unknown>> {
+  const access = await callProject(env, summary.id, (project) => project.environment('prod'))
+  const current = access && (await callTask(env, access.identity.locator, (task) => task.currentDeployment()))
+  return {
+    organization: { title: summary.organizationTitle, slug: summary.organizationSlug },
+    project: { name: summary.name, slug: summary.slug, externalRef: summary.ref },
+    environment: { slug: 'prod' },
+    deployment: current && {
+      runtime: current.runtime ?? null,
+      runtimeVersion: current.runtimeVersion ?? null,
+      nodeMajor: null,
+      deployedAt: iso(current.deployedAt) ?? null,
+      shortCode: current.shortCode,
+    },
+  }
 }
 
 function presentEnvironment(c: Ctx, { identity, apiKey }: EnvironmentAccess, used?: string): Record<string, unknown> {

@@ -120,7 +120,7 @@ export async function readText(c: Ctx, maxBytes: number = limits.defaultBodyByte
 }
 
 /** A client still sending when the connection closes never sees the answer, so a moderate rest is taken in and dropped. */
-async function discard(reader: ReadableStreamDefaultReader<Uint8Array>): Promise<void> {
+export async function discard(reader: ReadableStreamDefaultReader<Uint8Array>): Promise<void> {
   for (let size = 0; size < limits.discardBytes; ) {
     const { done, value } = await reader.read()
     if (done) return

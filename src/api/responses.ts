@@ -201,6 +201,7 @@ export const deploymentItem = z
     status: deploymentStatus,
     deployedAt: date.optional(),
     git: anyObject.optional(),
+    externalId: z.string().optional(),
     error: deploymentError.optional(),
   })
   .openapi('DeploymentListItem')
@@ -242,6 +243,7 @@ export const newDeployment = z
     version: z.string(),
     imageTag: z.string(),
     imagePlatform: z.string(),
+    externalId: z.string().optional(),
     outcome: z.enum(['created', 'existing']),
     isPromoted: z.boolean(),
   })
@@ -330,6 +332,22 @@ export const project = z
     organization: z.object({ id: z.string(), title: z.string(), slug: z.string(), createdAt: date }),
   })
   .openapi('Project')
+export const projectRuntimes = z.array(
+  z.object({
+    organization: z.object({ title: z.string(), slug: z.string() }),
+    project: z.object({ name: z.string(), slug: z.string(), externalRef: z.string() }),
+    environment: z.object({ slug: z.string() }),
+    deployment: z
+      .object({
+        runtime: z.string().nullable(),
+        runtimeVersion: z.string().nullable(),
+        nodeMajor: z.number().int().nullable(),
+        deployedAt: date.nullable(),
+        shortCode: z.string(),
+      })
+      .nullable(),
+  }),
+)
 export const environmentKey = z
   .object({ apiKey: z.string(), name: z.string(), apiUrl: z.url(), projectId: z.string() })
   .openapi('EnvironmentKey')

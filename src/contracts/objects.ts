@@ -185,6 +185,7 @@ export interface DeploymentRecord {
   runtime?: string
   runtimeVersion?: string
   git?: Record<string, unknown>
+  externalId?: string
   error?: { name: string; message: string; stack?: string }
   isCurrent: boolean
   worker?: {
@@ -204,6 +205,7 @@ export interface TaskObject {
       contentHash: string
       runtime?: string
       git?: Record<string, unknown>
+      externalId?: string
     },
   ): Promise<DeploymentRecord & { interrupted?: string }>
   /** The indexer is about to load this file. */
@@ -221,6 +223,8 @@ export interface TaskObject {
   ): Promise<RpcResult<DeploymentRecord>>
   failDeployment(id: string, error: { name: string; message: string; stack?: string }): Promise<void>
   getDeployment(id: string): Promise<DeploymentRecord | null>
+  /** The newest that was deployed with this id of the caller's choosing. */
+  deploymentWithExternalId(externalId: string): Promise<DeploymentRecord | null>
   listDeployments(input: {
     size: number
     after?: string

@@ -61,6 +61,8 @@ export interface TriggerOptions {
   machine?: string
   priorityMs?: number
   lockToVersion?: string
+  /** The newest version deployed with this id; a locked version wins. */
+  externalDeploymentId?: string
   test?: boolean
   parentRunId?: string
   resumeParentOnCompletion?: boolean
@@ -336,6 +338,7 @@ export interface WorkerVersion {
   deploymentId: string
   deploymentShortCode: string
   bundleHash: string
+  externalId?: string
   runtime?: string
   runtimeVersion?: string
   sdkVersion?: string

@@ -51,6 +51,7 @@ export class TaskDO extends DurableObject<Env> implements TaskObject {
       contentHash: string
       runtime?: string
       git?: Record<string, unknown>
+      externalId?: string
     },
   ): Promise<DeploymentRecord & { interrupted?: string }> {
     const known = this.row(input.id)
@@ -146,6 +147,14 @@ export class TaskDO extends DurableObject<Env> implements TaskObject {
     return row ? this.record(row) : null
   }
 
+  async deploymentWithExternalId(externalId: string): Promise<DeploymentRecord | null> {
+    const row = this.first(
+      "SELECT * FROM deployments WHERE status = 'DEPLOYED' AND json_extract(record, '$.externalId') = ? ORDER BY id DESC",
+      externalId,
+    )
+    return row ? this.record(row) : null
+  }
+
   async listDeployments(input: {
     size: number
     after?: string
@@ -218,6 +227,7 @@ export class TaskDO extends DurableObject<Env> implements TaskObject {
       deploymentId: stored.id,
       deploymentShortCode: stored.shortCode,
       bundleHash: stored.bundleHash as string,
+      ...(stored.externalId ? { externalId: stored.externalId } : {}),
       ...(stored.runtime ? { runtime: stored.runtime } : {}),
       ...(stored.runtimeVersion ? { runtimeVersion: stored.runtimeVersion } : {}),
       ...(stored.sdkVersion ? { sdkVersion: stored.sdkVersion } : {}),

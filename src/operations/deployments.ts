@@ -113,11 +113,14 @@ export interface DeployRequest {
   artifactKey: string
   runtime?: string
   git?: Record<string, unknown>
+  externalId?: string
+  /** Build again although the external id is deployed. */
+  force: boolean
   skipPromotion: boolean
 }
 
 export type DeployOutcome =
-  | { ok: true; deployment: DeploymentRecord }
+  | { ok: true; deployment: DeploymentRecord; isExisting: boolean }
   | { ok: false; code: string; message: string; deploymentId: string }
 
 /** Synchronous: when this answers, the version is indexed and, unless told otherwise, current. */
@@ -130,6 +133,12 @@ export async function deploy(
   if (!request.artifactKey.startsWith(`bundles/${identity.locator}/`)) {
     throw new OperationError('INVALID_REQUEST', 'The artifact does not belong to this environment.')
   }
+  const { externalId } = request
+  const existing =
+    externalId && !request.force
+      ? await callTask(env, identity.locator, (task) => task.deploymentWithExternalId(externalId))
+      : null
+  if (existing) return { ok: true, deployment: existing, isExisting: true }
   const variables = await variablesOf(env, identity)
   const id = mintId('deployment', identity.locator)
   const created = await callTask(env, identity.locator, (task) =>
@@ -138,6 +147,7 @@ export async function deploy(
       contentHash: request.contentHash,
       ...(request.runtime ? { runtime: request.runtime } : {}),
       ...(request.git ? { git: request.git } : {}),
+      ...(externalId ? { externalId } : {}),
     }),
   )
   const fail = async (code: string, message: string): Promise<DeployOutcome> => {
@@ -155,7 +165,9 @@ export async function deploy(
   const completed = await callTask(env, identity.locator, (task) =>
     task.completeDeployment(identity, id, { index, bundleHash, sdkVersion }, !request.skipPromotion, variables),
   )
-  return completed.ok ? { ok: true, deployment: completed.value } : fail(completed.error.code, completed.error.message)
+  return completed.ok
+    ? { ok: true, deployment: completed.value, isExisting: false }
+    : fail(completed.error.code, completed.error.message)
 }
 
 export async function variablesOf(env: Env, identity: EnvironmentIdentity): Promise<Record<string, string>> {

@@ -67,19 +67,20 @@ describe('options of a trigger', () => {
       ['debounce', { key: 'k', delay: '1s' }],
       ['concurrency', ['a']],
       ['gates', [{ queue: 'q' }]],
-      ['externalDeploymentId', 'abc'],
       ['dependentAttempt', 'attempt_1'],
     ] as const) {
       expect(() => read({ [name]: value }), name).toThrow(new RegExp(`${name}.*not built`))
     }
-    for (const options of [
-      { concurrency: [] },
-      { gates: [] },
-      { externalDeploymentId: '  ' },
-      { externalDeploymentId: null },
-      { externalDeploymentId: 'abc', lockToVersion: '20260101.1' },
-    ])
-      expect(() => read(options)).not.toThrow()
-    expect(() => read({ externalDeploymentId: 'abc' }, { type: 'DEVELOPMENT' })).not.toThrow()
+    for (const options of [{ concurrency: [] }, { gates: [] }]) expect(() => read(options)).not.toThrow()
+  })
+
+  it('pins to an external id, unless a version is locked', () => {
+    const id = (options: Record<string, unknown>, environment = {}): string | undefined =>
+      read(options, environment).externalDeploymentId
+    expect(id({ externalDeploymentId: ' abc ' })).toBe('abc')
+    expect(id({ externalDeploymentId: '  ' })).toBeUndefined()
+    expect(id({ externalDeploymentId: null })).toBeUndefined()
+    expect(id({ externalDeploymentId: 'abc', lockToVersion: '20260101.1' })).toBeUndefined()
+    expect(id({ externalDeploymentId: 'abc' }, { type: 'DEVELOPMENT' })).toBeUndefined()
   })
 })

@@ -19,13 +19,16 @@ export interface OptionsContext {
 export function triggerOptions(task: string, body: TriggerBody, context: OptionsContext): TriggerOptions {
   const { now } = context
   const options = body.options ?? {}
-  refuseUnbuilt(options, context)
+  refuseUnbuilt(options)
   const keyTtl = parseKeyTtl(options.idempotencyKeyTTL)
   const ttl = ttlOf(options.ttl)
   const metadata = metadataPacket(options.metadata, options.metadataType)
   const tags = tagsOf(options.tags)
   const queue = queueName(options.queue, task)
   const delayUntil = delayOf(options.delay, now)
+  // As upstream: a locked version wins over the id, and development has no deployments.
+  const isPinned = !options.lockToVersion && context.environment.type !== 'DEVELOPMENT'
+  const external = isPinned ? options.externalDeploymentId : undefined
   const region = regionOf(options.region, context)
   return {
     payload: packetOf(body.payload, options.payloadType),
@@ -45,6 +48,7 @@ export function triggerOptions(task: string, body: TriggerBody, context: Options
     ...(options.machine ? { machine: options.machine } : {}),
     ...(options.priority ? { priorityMs: clamp(Math.round(options.priority * 1_000), -limits.int32 - 1, limits.int32) } : {}),
     ...(options.lockToVersion ? { lockToVersion: options.lockToVersion } : {}),
+    ...(external ? { externalDeploymentId: external } : {}),
     ...(options.test === undefined ? {} : { test: options.test }),
     ...(options.parentRunId ? { parentRunId: options.parentRunId } : {}),
     ...(options.resumeParentOnCompletion ? { resumeParentOnCompletion: true } : {}),
@@ -62,13 +66,10 @@ export function tagsOf(tags: string | string[] | undefined): string[] {
 }
 
 /** An option that would be ignored in silence is refused instead. */
-function refuseUnbuilt(options: WireOptions, context: OptionsContext): void {
+function refuseUnbuilt(options: WireOptions): void {
   if (options.debounce) throw notBuilt('debounce')
   if (options.concurrency?.length) throw notBuilt('concurrency')
   if (options.gates?.length) throw notBuilt('gates')
-  // As upstream: a locked version wins over the id, and development has no deployments.
-  const pinned = options.externalDeploymentId && !options.lockToVersion
-  if (pinned && context.environment.type !== 'DEVELOPMENT') throw notBuilt('externalDeploymentId')
   if (options.dependentAttempt || options.dependentBatch) throw notBuilt('dependentAttempt (a wait from inside a run of SDK 3)')
 }
 

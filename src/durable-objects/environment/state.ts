@@ -7,6 +7,7 @@ import type { Caller, EnvironmentIdentity, RpcResult, WorkerVersion } from '../.
 import { type AdmissionState, enqueue, newAdmission, occupy, release, withdraw } from '../../core/queue/admission.ts'
 import { DueList, type HeldBack } from '../../core/run/due-list.ts'
 import { isFinal } from '../../core/run/statuses.ts'
+import { isNewerVersion } from '../../core/run/versions.ts'
 import { putBatch, readBatch, readOpenBatches, recentBatches } from '../../storage/batch-table.ts'
 import { putSetting, readDocument, readSetting } from '../../storage/document-table.ts'
 import {
@@ -307,6 +308,13 @@ export class EnvironmentState {
   addVersion(version: WorkerVersion): void {
     putSetting(this.sql, `version:${version.version}`, version)
     this.versions.clear()
+    if (!version.externalId) return
+    const known = readSetting<string>(this.sql, `external:${version.externalId}`)
+    if (!known || isNewerVersion(version.version, known)) putSetting(this.sql, `external:${version.externalId}`, version.version)
+  }
+  versionWithExternalId(id: string): WorkerVersion | undefined {
+    const name = readSetting<string>(this.sql, `external:${id}`)
+    return name ? this.versionNamed(name) : undefined
   }
   setVersion(version: WorkerVersion): void {
     this.version = version

@@ -40,7 +40,19 @@ export function trigger(turn: Turn, input: TriggerInput): RpcResult<TriggerResul
       return value({ id: hit, isCached: true })
     }
   }
-  const locked = options.lockToVersion ? state.versionNamed(options.lockToVersion) : undefined
+  const external = options.externalDeploymentId
+  const locked = options.lockToVersion
+    ? state.versionNamed(options.lockToVersion)
+    : external
+      ? state.versionWithExternalId(external)
+      : undefined
+  if (external && !locked) {
+    return refusal(
+      'not_implemented',
+      `No deployment with the external id '${external}' is here; waiting for one is not built yet.`,
+      501,
+    )
+  }
   if (options.lockToVersion && !locked) {
     return refusal(
       'UNPROCESSABLE',
@@ -50,12 +62,12 @@ export function trigger(turn: Turn, input: TriggerInput): RpcResult<TriggerResul
   }
   const task = (locked ?? state.version)?.tasks.find((candidate) => candidate.id === input.task)
   if (locked && !task) {
-    return refusal('UNPROCESSABLE', `Task '${input.task}' not found on locked version '${options.lockToVersion}'.`, 422)
+    return refusal('UNPROCESSABLE', `Task '${input.task}' not found on locked version '${locked.version}'.`, 422)
   }
   if (locked && options.queue && !declaresQueue(locked, options.queue)) {
     return refusal(
       'UNPROCESSABLE',
-      `Specified queue '${options.queue}' not found or not associated with locked version '${options.lockToVersion}'.`,
+      `Specified queue '${options.queue}' not found or not associated with locked version '${locked.version}'.`,
       422,
     )
   }
@@ -111,7 +123,7 @@ export function trigger(turn: Turn, input: TriggerInput): RpcResult<TriggerResul
       waits: [],
       lost: 0,
       ...optional('dueAt', delayed ? options.delayUntil : undefined),
-      ...optional('lockToVersion', options.lockToVersion),
+      ...optional('lockToVersion', locked?.version),
     },
   }
   state.add(run, { payload: options.payload, ...optional('metadata', options.metadata) })

@@ -20,6 +20,7 @@ export async function run(share: number): Promise<void> {
     const loops = [
       ...phases.map((upTo) => ({ name: upTo as string, request: { ...lab, isolate: 'phases', main, upTo } })),
       { name: 'by RPC, as RunDO calls it', request: { ...lab, isolate: 'own' } },
+      { name: 'an empty RPC', request: { ...lab, isolate: 'own', upTo: phases[0] } },
     ]
     const taken = loops.map(() => [] as number[])
     // The first pass loads the isolates and warms their code.
@@ -29,9 +30,10 @@ export async function run(share: number): Promise<void> {
         if (round >= 0) taken[index]?.push(cpu)
       }
     const cumulated = taken.map(median)
-    const rows = loops.map(({ name }, index): Cell[] => {
+    const emptyCall = cumulated.pop() ?? 0
+    const rows = cumulated.map((upToHere, index): Cell[] => {
       const before = index === 0 ? 0 : (cumulated[index - 1] ?? 0)
-      return [name, (cumulated[index] ?? 0) - before, cumulated[index] ?? 0]
+      return [loops[index]?.name ?? '', upToHere - before, upToHere]
     })
 
     const server: number[] = []
@@ -48,7 +50,7 @@ export async function run(share: number): Promise<void> {
     for (let i = 0; i < rounds; i++) cold.push(await repeat(ours, { task: 'noop', isolate: `cold-${i}`, count: 1 }))
     printTable(`CPU of a no-op run, ms, median of ${rounds} × ${count} runs`, ['phase', 'own', 'up to here'], rows)
     console.log(
-      `\nA new isolate with its first run: ${Math.round(median(cold.map(({ cpu }) => cpu)))} ms CPU, ${Math.round(median(cold.map(({ wall }) => wall)))} ms`,
+      `\nAn empty RPC to an isolate: ${emptyCall.toFixed(2)} ms\nA new isolate with its first run: ${Math.round(median(cold.map(({ cpu }) => cpu)))} ms CPU, ${Math.round(median(cold.map(({ wall }) => wall)))} ms`,
     )
   } finally {
     await ours.stop()

@@ -20,6 +20,7 @@ export interface LabRequest {
   count: number
   /** Text of the main module and how far each run goes; without it the platform's own entrypoint runs, call by call. */
   main?: string
+  /** Without `main`, 'call' is an empty call. */
   upTo?: Phase
 }
 
@@ -45,6 +46,10 @@ export async function isolateLab(env: Env, request: LabRequest): Promise<{ ms: n
   if (main !== undefined) await entrypoint.repeat(known.input, platform, upTo as Phase, count)
   else
     for (let i = 0; i < count; i++) {
+      if (upTo === 'call') {
+        await entrypoint.ping()
+        continue
+      }
       const result = await entrypoint.run(known.input, platform)
       if (!('completion' in result) || !result.completion.ok) throw new Error(`The run failed: ${JSON.stringify(result)}`)
     }

@@ -199,7 +199,10 @@ describe('README.md', { timeout: 300_000 }, () => {
     for (const [, path] of readme.matchAll(/\]\((?!http)([^)]+)\)/g))
       expect(existsSync(join(root, path as string)), path).toBe(true)
     for (const [, path] of readme.matchAll(/`((?:docs|src|examples|compat-tests|scripts|\.ci)\/[^`\s]*)`/g))
-      expect(existsSync(join(root, path as string)), path).toBe(true)
+      expect(
+        [root, project].some((folder) => existsSync(join(folder, path as string))),
+        path,
+      ).toBe(true)
     const statuses = execFileSync(
       'bash',
       [

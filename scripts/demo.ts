@@ -9,7 +9,7 @@ import { join, relative, resolve } from 'node:path'
 import { configure, runs, tasks } from '@trigger.dev/sdk'
 import { portArgument, readArguments } from './arguments.ts'
 import { deployProject } from './deploy-project.ts'
-import { type Endpoints, projectRefOf, startPlatform, stopOnSignal } from './dev.ts'
+import { type Endpoints, type Platform, projectRefOf, startPlatform, stopOnSignal } from './dev.ts'
 import { freePort, root } from './local-host.ts'
 
 const finalStates = ['COMPLETED', 'FAILED', 'CRASHED', 'CANCELED', 'SYSTEM_FAILURE', 'EXPIRED', 'TIMED_OUT']
@@ -63,15 +63,23 @@ async function main(): Promise<void> {
   )
   const folder = resolve(values.folder)
   const projectRef = projectRefOf(folder)
-  const temporary = values.state ? undefined : mkdtempSync(join(tmpdir(), 'trigger-do-demo-'))
-  const port = values.port ? portArgument(values.port) : values.once ? await freePort() : 8787
-  const platform = await startPlatform({ port, state: values.state ?? (temporary as string), projectRef })
+  // Once: beside whatever runs already, and nothing is left. Else the folder of `npm run dev`: same keys, same runs.
+  const temporary = values.once && !values.state ? mkdtempSync(join(tmpdir(), 'trigger-do-demo-')) : undefined
   if (temporary) process.once('exit', () => rmSync(temporary, { recursive: true, force: true }))
-  const stop = (): Promise<void> => platform.stop()
+  const port = values.port ? portArgument(values.port) : values.once ? await freePort() : 8787
+  let started: Platform | undefined
+  const stop = async (): Promise<void> => started?.stop()
   stopOnSignal(stop)
+  const platform = await startPlatform({ port, state: values.state ?? temporary ?? join(root, '.state'), projectRef })
+  started = platform
   try {
     const { apiUrl, accessToken, secretKeys } = platform.endpoints
-    console.log(`Platform: ${apiUrl}`)
+    console.log(`Platform: ${apiUrl}
+
+  export TRIGGER_API_URL=${apiUrl}
+  export TRIGGER_ACCESS_TOKEN=${accessToken}
+  export TRIGGER_SECRET_KEY=${secretKeys.prod}
+`)
     console.log(`$ trigger deploy   (${relative(process.cwd(), folder) || '.'})`)
     const deploy = await deployProject({
       folder,
@@ -87,9 +95,7 @@ async function main(): Promise<void> {
     if (run.status !== 'COMPLETED') throw new Error(`${handle.id} ended ${run.status}: ${JSON.stringify(run.error)}`)
     console.log(`\nCOMPLETED\n${JSON.stringify(run.output, null, 2)}`)
     if (values.once) return await stop()
-    console.log(
-      `\nStill serving:\n  export TRIGGER_API_URL=${apiUrl}\n  export TRIGGER_SECRET_KEY=${secretKeys.prod}\nCtrl-C stops it.`,
-    )
+    console.log(`\n${apiUrl} goes on serving. Ctrl-C stops it.`)
   } catch (error) {
     await stop()
     throw error

@@ -176,7 +176,9 @@ async function run(args: string[], command: string): Promise<void> {
   } else {
     const secrets = ensureSecrets(state, undefined, values.email)
     const variables = join(state, 'dev.vars')
-    writeFileSync(variables, `ROOT_SECRET=${secrets.rootSecret}\nALLOW_PRIVATE_EGRESS=true\n`, { mode: 0o600 })
+    writeFileSync(variables, `ROOT_SECRET=${secrets.rootSecret}\nALLOW_PRIVATE_EGRESS=true\nPLATFORM_PORTS=8787\n`, {
+      mode: 0o600,
+    })
     console.log(`Root secret and access token: ${join(state, 'secrets.json')}
 Variables for wrangler dev:   ${variables}
 

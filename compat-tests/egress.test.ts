@@ -27,7 +27,7 @@ beforeAll(async () => {
   open = await deployFixture(platform, 'trust', 'staging')
   whileDeployed = [...services.seen]
   closed = await deployFixture(platform, 'trust', 'prod')
-}, 180_000)
+}, 300_000)
 
 afterAll(async () => {
   await platform?.stop()

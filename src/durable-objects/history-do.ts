@@ -12,7 +12,7 @@ import {
   migrateHistory,
   readArchivedMetadata,
   readArchivedRun,
-  writeArchivedRun,
+  writeArchivedRuns,
 } from '../storage/history-table.ts'
 
 export class HistoryDO extends DurableObject<Env> implements HistoryObject {
@@ -22,7 +22,7 @@ export class HistoryDO extends DurableObject<Env> implements HistoryObject {
     storage.transactionSync(() => {
       // Not in the constructor: an object asked for a day without runs stays empty, and costs nothing.
       migrateHistory(storage.sql)
-      for (const { runId, run } of runs) writeArchivedRun(storage.sql, runId, run)
+      writeArchivedRuns(storage.sql, runs)
     })
     if (isNew || (await storage.getAlarm()) === null) await storage.setAlarm(Math.max(Date.now() + 1, expiresAt))
   }

@@ -134,6 +134,37 @@ describe('HistoryDO', () => {
     expect(await history(day).get('run_2')).toBeNull()
   })
 
+  it('packs many runs to a row and finds each', async () => {
+    const day = name()
+    const ids = Array.from({ length: 150 }, (_, index) => `run_${String(index).padStart(4, '0')}`)
+    const some = (index: number): ArchivedRun => ({
+      output: { data: String(index), dataType: 'application/json' },
+      ...(index % 3 === 0 ? { metadata: { data: String(index), dataType: 'application/json' } } : {}),
+      spans: [],
+    })
+    // One that lived longer than its neighbours comes in a later pack.
+    const late = 70
+    const put = (indexes: number[]): Promise<void> =>
+      history(day).put(
+        indexes.map((index) => ({ runId: ids[index] as string, run: some(index) })),
+        later(),
+      )
+    await put(
+      ids
+        .keys()
+        .filter((index) => index !== late)
+        .toArray(),
+    )
+    await put([late])
+    for (const index of [0, 69, late, 149]) expect(await history(day).get(ids[index] as string)).toEqual(some(index))
+    expect(Object.keys(await history(day).getMetadata(ids.slice(60, 73)))).toEqual(
+      [60, 63, 66, 69, 72].map((index) => ids[index]),
+    )
+    const stub = bindings.HISTORY.get(bindings.HISTORY.idFromName(day))
+    const rows = await runInDurableObject(stub, (_, { storage }) => [...storage.sql.exec('SELECT pack FROM history')].length)
+    expect(rows).toBe(2)
+  })
+
   it('has nothing left after its end, and takes a deleted alarm up again with the next run', async () => {
     const day = name()
     const stub = bindings.HISTORY.get(bindings.HISTORY.idFromName(day))

@@ -1,41 +1,86 @@
-/** Archived runs: one JSON document, cut into rows, with the metadata beside the first of them for lists. */
+/**
+ * Archived runs: many to a row, because rows are what an account pays for. A pack is one JSON document of up to a megabyte,
+ * cut into rows when a single run is larger, with the metadata of its runs beside it for lists.
+ */
 import type { ArchivedRun } from '../contracts/objects.ts'
 import type { Packet } from '../contracts/rpc.ts'
 
 /** SQLite in a Durable Object takes values up to 2 MB. */
 const chunkBytes = 1_000_000
 
+type Runs = Record<string, ArchivedRun>
+
 export function migrateHistory(sql: SqlStorage): void {
-  sql.exec(
-    'CREATE TABLE IF NOT EXISTS history (run_id TEXT NOT NULL, chunk INTEGER NOT NULL, metadata TEXT, data BLOB NOT NULL, PRIMARY KEY (run_id, chunk)) WITHOUT ROWID',
-  )
+  sql.exec(`CREATE TABLE IF NOT EXISTS history (pack INTEGER NOT NULL, chunk INTEGER NOT NULL, first_id TEXT NOT NULL,
+    last_id TEXT NOT NULL, metadata TEXT, data BLOB NOT NULL, PRIMARY KEY (pack, chunk)) WITHOUT ROWID`)
 }
 
 export function historyTableExists(sql: SqlStorage): boolean {
   return sql.exec("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'history'").toArray().length > 0
 }
 
-export function writeArchivedRun(sql: SqlStorage, runId: string, run: ArchivedRun): void {
-  const bytes = new TextEncoder().encode(JSON.stringify(run))
-  sql.exec('DELETE FROM history WHERE run_id = ?', runId)
+/** A run stored again is read from the newest pack; the older copy goes with the day. */
+export function writeArchivedRuns(sql: SqlStorage, runs: { runId: string; run: ArchivedRun }[]): void {
+  const sorted = [...runs].sort((a, b) => (a.runId < b.runId ? -1 : 1))
+  let pack: Runs = {}
+  let size = 0
+  for (const { runId, run } of sorted) {
+    const length = JSON.stringify(run).length
+    if (size > 0 && size + length > chunkBytes) {
+      writePack(sql, pack)
+      pack = {}
+      size = 0
+    }
+    pack[runId] = run
+    size += length
+  }
+  if (size > 0) writePack(sql, pack)
+}
+
+function writePack(sql: SqlStorage, runs: Runs): void {
+  const ids = Object.keys(runs)
+  const metadata = Object.fromEntries(ids.flatMap((id) => (runs[id]?.metadata ? [[id, runs[id]?.metadata]] : [])))
+  const bytes = new TextEncoder().encode(JSON.stringify(runs))
+  const { last } = sql.exec<{ last: number | null }>('SELECT max(pack) AS last FROM history').one()
   for (let chunk = 0; chunk * chunkBytes < bytes.length; chunk++) {
-    const metadata = chunk === 0 && run.metadata ? JSON.stringify(run.metadata) : null
-    const data = bytes.slice(chunk * chunkBytes, (chunk + 1) * chunkBytes)
-    sql.exec('INSERT INTO history (run_id, chunk, metadata, data) VALUES (?, ?, ?, ?)', runId, chunk, metadata, data.buffer)
+    sql.exec(
+      'INSERT INTO history (pack, chunk, first_id, last_id, metadata, data) VALUES (?, ?, ?, ?, ?, ?)',
+      (last ?? 0) + 1,
+      chunk,
+      ids[0] as string,
+      ids.at(-1) as string,
+      chunk === 0 && Object.keys(metadata).length > 0 ? JSON.stringify(metadata) : null,
+      bytes.slice(chunk * chunkBytes, (chunk + 1) * chunkBytes).buffer,
+    )
   }
 }
 
 export function readArchivedRun(sql: SqlStorage, runId: string): ArchivedRun | undefined {
-  const decoder = new TextDecoder()
-  let text = ''
-  const rows = sql.exec<{ data: ArrayBuffer }>('SELECT data FROM history WHERE run_id = ? ORDER BY chunk', runId)
-  // A character may straddle two chunks.
-  for (const { data } of rows) text += decoder.decode(data, { stream: true })
-  return text ? (JSON.parse(text + decoder.decode()) as ArchivedRun) : undefined
+  for (const pack of packsOf(sql, runId)) {
+    const decoder = new TextDecoder()
+    let text = ''
+    const rows = sql.exec<{ data: ArrayBuffer }>('SELECT data FROM history WHERE pack = ? ORDER BY chunk', pack)
+    // A character may straddle two chunks.
+    for (const { data } of rows) text += decoder.decode(data, { stream: true })
+    text += decoder.decode()
+    const run = text.includes(runId) ? (JSON.parse(text) as Runs)[runId] : undefined
+    if (run) return run
+  }
+  return undefined
 }
 
 export function readArchivedMetadata(sql: SqlStorage, runId: string): Packet | undefined {
-  const query = 'SELECT metadata FROM history WHERE run_id = ? AND chunk = 0'
-  const row = sql.exec<{ metadata: string | null }>(query, runId).toArray()[0]
-  return row?.metadata ? (JSON.parse(row.metadata) as Packet) : undefined
+  for (const pack of packsOf(sql, runId)) {
+    const query = 'SELECT metadata FROM history WHERE pack = ? AND chunk = 0'
+    const { metadata } = sql.exec<{ metadata: string | null }>(query, pack).one()
+    const packet = metadata?.includes(runId) ? (JSON.parse(metadata) as Record<string, Packet>)[runId] : undefined
+    if (packet) return packet
+  }
+  return undefined
+}
+
+/** Newest first; several, because a run that stayed live for long is packed later than its neighbours. */
+function packsOf(sql: SqlStorage, runId: string): number[] {
+  const query = 'SELECT pack FROM history WHERE chunk = 0 AND first_id <= ? AND last_id >= ? ORDER BY pack DESC'
+  return [...sql.exec<{ pack: number }>(query, runId, runId)].map((row) => row.pack)
 }

@@ -4,6 +4,7 @@
  * the next alarm. It may be reset at any await: everything is rebuilt from the tables.
  */
 import { DurableObject } from 'cloudflare:workers'
+import { decrypt, encrypt } from '../auth/crypto.ts'
 import type { Env } from '../contracts/bindings.ts'
 import {
   type BatchCreateInput,
@@ -57,6 +58,7 @@ import {
 } from './environment/waits.ts'
 
 const duePerAlarm = 500
+const variableLabel = 'environment variables'
 const defaultConcurrency = 100
 
 export class EnvironmentDO extends DurableObject<Env> implements EnvironmentObject {
@@ -67,6 +69,7 @@ export class EnvironmentDO extends DurableObject<Env> implements EnvironmentObje
   private alarmAt = Number.POSITIVE_INFINITY
   private noted = false
   private leasesCheckedAt = 0
+  private sealing: Promise<string> = Promise.resolve('')
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env)
@@ -77,6 +80,8 @@ export class EnvironmentDO extends DurableObject<Env> implements EnvironmentObje
     this.archive = new Archive(env, this.state, this.group)
     this.state.load(Date.now())
     void ctx.blockConcurrencyWhile(async () => {
+      const sealed = readSetting(ctx.storage.sql, 'variables')
+      if (typeof sealed === 'string') this.state.variables = JSON.parse(await decrypt(this.root(), variableLabel, sealed))
       this.alarmAt = (await ctx.storage.getAlarm()) ?? Number.POSITIVE_INFINITY
       this.armAlarm()
     })
@@ -411,9 +416,10 @@ export class EnvironmentDO extends DurableObject<Env> implements EnvironmentObje
   }
 
   async setVersion(identity: EnvironmentIdentity, current: WorkerVersion, variables: Record<string, string>): Promise<void> {
+    const sealed = await this.seal(variables)
     await this.decide((turn) => {
       const { state } = turn
-      this.remember(identity, variables)
+      this.remember(identity, variables, sealed)
       state.setVersion(current)
       const known = new Set(current.tasks.map((task) => task.id))
       for (const run of state.live.values()) {
@@ -435,7 +441,8 @@ export class EnvironmentDO extends DurableObject<Env> implements EnvironmentObje
   }
 
   async setVariables(identity: EnvironmentIdentity, variables: Record<string, string>): Promise<void> {
-    await this.decide(() => value(this.remember(identity, variables)))
+    const sealed = await this.seal(variables)
+    await this.decide(() => value(this.remember(identity, variables, sealed)))
   }
 
   async setKeyEpoch(epoch: number): Promise<void> {
@@ -446,11 +453,22 @@ export class EnvironmentDO extends DurableObject<Env> implements EnvironmentObje
     })
   }
 
-  private remember(identity: EnvironmentIdentity, variables: Record<string, string>): boolean {
+  /** One after the other, so that what came last is stored last. */
+  private seal(variables: Record<string, string>): Promise<string> {
+    this.sealing = this.sealing.then(() => encrypt(this.root(), variableLabel, JSON.stringify(variables)))
+    return this.sealing
+  }
+
+  private root(): string {
+    if (!this.env.ROOT_SECRET) throw new Error('ROOT_SECRET is not set.')
+    return this.env.ROOT_SECRET
+  }
+
+  private remember(identity: EnvironmentIdentity, variables: Record<string, string>, sealed: string): boolean {
     this.state.identity = identity
     this.state.variables = variables
     putSetting(this.state.sql, 'identity', identity)
-    putSetting(this.state.sql, 'variables', variables)
+    putSetting(this.state.sql, 'variables', sealed)
     return true
   }
 

@@ -179,6 +179,20 @@ describe('a reset between any two steps', () => {
   })
 })
 
+describe('variables', () => {
+  it('reach runs, also after a reset, and lie encrypted', async () => {
+    await environment.object.setVariables(environment.identity, { TOKEN: 'plain-secret-value' })
+    await Promise.all([1, 2].map((n) => environment.object.setVariables(environment.identity, { TOKEN: `plain-secret-${n}` })))
+    await abortAllDurableObjects()
+    const id = await environment.trigger('a')
+    await until(() => executors.started(id).length === 1)
+    expect(executors.started(id)[0]?.variables).toEqual({ TOKEN: 'plain-secret-2' })
+    const stored = await inside(({ state }) => JSON.stringify(state.sql.exec('SELECT * FROM settings').toArray()))
+    expect(stored).toContain('variables')
+    expect(stored).not.toContain('plain-secret')
+  })
+})
+
 describe('leases', () => {
   it('a start that never arrives is given out again as the same attempt', async () => {
     executors.faults = ['never arrives']

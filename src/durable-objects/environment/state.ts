@@ -70,6 +70,7 @@ export class EnvironmentState {
   slots = new Map<number, number>()
   identity?: EnvironmentIdentity
   version?: WorkerVersion
+  /** Encrypted in the tables, so not loaded with the rest: the object opens them once. */
   variables: Record<string, string> = {}
   keyEpoch = 0
   effects: Effect[] = []
@@ -115,7 +116,6 @@ export class EnvironmentState {
     this.admission = newAdmission(this.concurrency, 2)
     this.identity = readSetting(this.sql, 'identity')
     this.version = readSetting(this.sql, 'version')
-    this.variables = readSetting(this.sql, 'variables') ?? {}
     this.keyEpoch = readSetting(this.sql, 'keyEpoch') ?? 0
     // Leases never go back, not even after a crash: the block in use is given up.
     this.leasesReserved = Math.max(readSetting<number>(this.sql, 'leases') ?? 0, this.leasesReserved)

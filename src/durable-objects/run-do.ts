@@ -197,6 +197,8 @@ export class RunDO extends DurableObject<Env> implements RunExecutor {
           continue
         }
         throw error
+      } finally {
+        platform.close()
       }
     }
   }
@@ -313,19 +315,27 @@ interface PlatformResponse {
   body: string | ArrayBuffer
 }
 
+interface OpenAttempt {
+  session: Session
+  call: (request: PlatformRequest) => Promise<PlatformResponse>
+}
+
 /** Belongs to one lease and takes run identity from itself, never from arguments. */
 class PlatformTarget extends RpcTarget implements IsolatePlatform {
-  #session: Session
-  #call: (request: PlatformRequest) => Promise<PlatformResponse>
+  /** Gone with the attempt: the runtime may keep the target itself for as long as this object lives. */
+  #attempt: OpenAttempt | undefined
 
   constructor(session: Session, call: (request: PlatformRequest) => Promise<PlatformResponse>) {
     super()
-    this.#session = session
-    this.#call = call
+    this.#attempt = { session, call }
+  }
+
+  close(): void {
+    this.#attempt = undefined
   }
 
   async attach(control: IsolateControl): Promise<void> {
-    const session = this.#open()
+    const { session } = this.#open()
     // The stub must outlive this call.
     session.control = (control as unknown as { dup(): IsolateControl }).dup()
     if (session.cancelReason !== undefined) await session.control.cancel(session.cancelReason)
@@ -334,17 +344,17 @@ class PlatformTarget extends RpcTarget implements IsolatePlatform {
   }
 
   async fetch(request: PlatformRequest): Promise<PlatformResponse> {
-    this.#open()
-    return this.#call(request)
+    return this.#open().call(request)
   }
 
   async telemetry(spans: SpanRecord[]): Promise<void> {
-    appendSpans(this.#open(), spans)
+    appendSpans(this.#open().session, spans)
   }
 
-  #open(): Session {
-    if (this.#session.closed) throw new Error('STALE_LEASE: this run was given to another start.')
-    return this.#session
+  #open(): OpenAttempt {
+    if (!this.#attempt || this.#attempt.session.closed)
+      throw new Error('STALE_LEASE: this run was given to another start, or is over.')
+    return this.#attempt
   }
 }
 

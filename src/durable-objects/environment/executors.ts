@@ -9,6 +9,7 @@ import { completedWaitpoints, outcome } from './waits.ts'
 
 /** A start without an acknowledgement is superseded after this long (design §3.1.1). */
 const startAckMs = 5_000
+const aliveAnswerMs = 5_000
 const hintDelaySeconds = 2
 
 export class Executors {
@@ -52,7 +53,7 @@ export class Executors {
     }
     this.starting.add(lease)
     state.effects.push(async () => {
-      const silence = setTimeout(() => this.onLost(run.id, lease, 'the start was not acknowledged'), startAckMs)
+      const silence = setTimeout(() => void this.supersede(environment.locator, run.id, lease, slot), startAckMs)
       try {
         const answer = await this.at(environment.locator, slot).start(input)
         if (!answer.ok) this.onLost(run.id, lease, answer.reason ?? 'the start was refused')
@@ -66,6 +67,20 @@ export class Executors {
         this.starting.delete(lease)
       }
     })
+  }
+
+  /** No acknowledgement: unless the executor serves the lease all the same (a busy machine answers late), it is given up. */
+  private async supersede(locator: string, runId: string, lease: number, slot: number): Promise<void> {
+    const isServed = await Promise.race([
+      this.at(locator, slot)
+        .alive([lease])
+        .then(
+          (alive) => alive.includes(lease),
+          () => false,
+        ),
+      scheduler.wait(aliveAnswerMs).then(() => false),
+    ])
+    if (!isServed) this.onLost(runId, lease, 'the start was not acknowledged')
   }
 
   resume(turn: Turn, run: StoredRun): void {

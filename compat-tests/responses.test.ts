@@ -77,6 +77,7 @@ const schemas: Record<string, Schema> = {
   remoteBuildStatus: published.RemoteBuildProviderStatusResponseBody,
   whoami: published.WhoAmIResponseSchema,
   listProjects: published.GetProjectsResponseBody,
+  listProjectRuntimes: published.GetProjectRuntimesResponseBody,
   listOrganizations: published.GetOrgsResponseBody,
   createProject: published.GetProjectResponseBody,
   getProject: published.GetProjectResponseBody,
@@ -294,6 +295,7 @@ describe('answers', () => {
     await valid('remoteBuildStatus', 'GET', '/api/v1/remote-build-provider-status')
     await valid('whoami', 'GET', '/api/v2/whoami', undefined, pat)
     await valid('listProjects', 'GET', '/api/v1/projects', undefined, pat)
+    await valid('listProjectRuntimes', 'GET', '/api/v1/projects/runtimes', undefined, pat)
     const [organization] = await valid('listOrganizations', 'GET', '/api/v1/orgs', undefined, pat)
     const made = await valid('createProject', 'POST', `/api/v1/orgs/${organization.slug}/projects`, { name: 'Schemas' }, pat)
     const project = `/api/v1/projects/${made.externalRef}`

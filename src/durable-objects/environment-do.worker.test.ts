@@ -179,6 +179,20 @@ describe('a reset between any two steps', () => {
   })
 })
 
+describe('executor slots', () => {
+  it('take eight runs that execute, and more while some wait', async () => {
+    const ids = await Promise.all(Array.from({ length: 9 }, () => environment.trigger('a')))
+    await until(() => executors.starts.length === 9)
+    expect(executors.starts.map((start) => start.shard)).toEqual([0, 0, 0, 0, 0, 0, 0, 0, 1])
+    const until1h = { waitpointId: mintId('waitpoint', environment.identity.locator), until: Date.now() + 3_600_000 }
+    for (const id of ids.slice(0, 3)) must(await environment.object.waitForDuration(environment.caller, id, until1h))
+    await abortAllDurableObjects()
+    const more = await Promise.all(Array.from({ length: 4 }, () => environment.trigger('a')))
+    await until(() => executors.starts.length === 13)
+    expect(more.map((id) => executors.started(id)[0]?.shard)).toEqual([0, 0, 0, 1])
+  })
+})
+
 describe('variables', () => {
   it('reach runs, also after a reset, and lie encrypted', async () => {
     await environment.object.setVariables(environment.identity, { TOKEN: 'plain-secret-value' })

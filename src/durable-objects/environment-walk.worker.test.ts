@@ -115,7 +115,7 @@ it.each([1, 2, 3, 4, 5, 6])('seed %i', async (seed) => {
       expect(state.admission.running).toBe(holders.length)
       expect(holders.filter((run) => run.queue === 'narrow' && !run.concurrencyKey).length).toBeLessThanOrEqual(2)
       const leased = [...state.live.values()].filter((run) => run.engine.lease > 0)
-      expect([...state.slots.values()].reduce((sum, count) => sum + count, 0)).toBe(leased.length)
+      expect([...state.slots.values()].reduce((sum, members) => sum + members.size, 0)).toBe(leased.length)
       expect(new Set(leased.map((run) => run.engine.lease)).size).toBe(leased.length)
       for (const run of leased) expect(['EXECUTING', 'WAITING_TO_RESUME', 'CANCELED']).toContain(run.status)
       const waiting = [...state.admission.subQueues.values()].flatMap((sub) => sub.waiting.map((item) => item.id))

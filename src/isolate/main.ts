@@ -11,8 +11,8 @@ import { indexBundle } from './index.ts'
 
 installGlobals()
 
-/** Runs at once in 128 MB; above it RunDO tries another shard. */
-const maxRuns = 16
+/** A safety valve above what EnvironmentDO puts into one isolate; beyond it RunDO tries another shard. */
+const maxRuns = 40
 let runCount = 0
 
 class Control extends RpcTarget implements IsolateControl {

@@ -32,8 +32,10 @@ export interface Turn {
   random: () => number
 }
 
-/** Runs one RunDO (and one isolate shard) serves at once: a few runs share the price of an object and of an isolate's memory. */
+/** Runs one RunDO (and one isolate shard) executes at once: they share the price of an object and of an isolate's memory. */
 export const slotCapacity = 8
+/** With those that wait: they use no CPU, but their memory stays. */
+const slotMembers = 32
 /** Shards of runs that must be alone start here, so that they never meet a pooled one. */
 export const ownShardBase = 1_000_000
 const leaseBlock = 10_000
@@ -67,7 +69,8 @@ export class EnvironmentState {
   admission: AdmissionState
   private readonly heldBack: HeldBack = new Map()
   due = new DueList(this.heldBack)
-  slots = new Map<number, number>()
+  /** Executor slot → the runs that hold a lease there. */
+  slots = new Map<number, Set<string>>()
   identity?: EnvironmentIdentity
   version?: WorkerVersion
   /** Encrypted in the tables, so not loaded with the rest: the object opens them once. */
@@ -144,7 +147,7 @@ export class EnvironmentState {
 
   private remember(run: StoredRun): void {
     const { engine } = run
-    if (engine.lease > 0) this.slots.set(engine.slot, (this.slots.get(engine.slot) ?? 0) + 1)
+    if (engine.lease > 0) this.join(run.id, engine.slot)
     if (engine.holdsSlot) occupy(this.admission, run.queue, run.concurrencyKey ?? '')
     else if (run.status === 'PENDING' && engine.dueAt === undefined) this.enqueue(run)
     else if (engine.resuming) this.enqueue(run)
@@ -291,16 +294,27 @@ export class EnvironmentState {
   /** The lowest executor slot with room; a run whose isolate was killed gets one nobody else uses. */
   takeExecutor(run: StoredRun): number {
     let slot = run.engine.ownShard ? ownShardBase : 0
-    const capacity = run.engine.ownShard ? 1 : slotCapacity
-    while ((this.slots.get(slot) ?? 0) >= capacity || this.quarantine.has(slot)) slot += 1
-    this.slots.set(slot, (this.slots.get(slot) ?? 0) + 1)
+    while (!this.hasRoom(slot, run.engine.ownShard === true)) slot += 1
+    this.join(run.id, slot)
     return slot
+  }
+  private join(runId: string, slot: number): void {
+    this.slots.set(slot, (this.slots.get(slot) ?? new Set()).add(runId))
+  }
+  private hasRoom(slot: number, alone: boolean): boolean {
+    if (this.quarantine.has(slot)) return false
+    const members = this.slots.get(slot)
+    if (!members) return true
+    if (alone || members.size >= slotMembers) return false
+    let executing = 0
+    for (const id of members) if (this.live.get(id)?.status !== 'WAITING_TO_RESUME') executing += 1
+    return executing < slotCapacity
   }
   releaseExecutor(run: StoredRun): void {
     if (run.engine.lease === 0) return
-    const left = (this.slots.get(run.engine.slot) ?? 1) - 1
-    if (left > 0) this.slots.set(run.engine.slot, left)
-    else this.slots.delete(run.engine.slot)
+    const members = this.slots.get(run.engine.slot)
+    members?.delete(run.id)
+    if (members?.size === 0) this.slots.delete(run.engine.slot)
     run.engine.lease = 0
   }
 

@@ -36,8 +36,9 @@ describe.each(['sdk3317', 'sdk407'])('the client of %s', (name) => {
     expect(run.tags).toEqual([`client-${name}`])
     expect(run.createdAt).toBeInstanceOf(Date)
     expect((await sdk.runs.poll(handle.id)).output).toEqual({ hello: name })
-    const polled = await sdk.tasks.triggerAndPoll('echo', { n: 1 }, { pollIntervalMs: 100 })
-    expect(polled.output).toEqual({ n: 1 })
+    // 4.0.7 has none.
+    if (name === 'sdk3317')
+      expect((await sdk.tasks.triggerAndPoll('echo', { n: 1 }, { pollIntervalMs: 100 })).output).toEqual({ n: 1 })
   })
 
   it('triggers batches', async () => {

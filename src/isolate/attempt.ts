@@ -2,9 +2,10 @@
  * One attempt of one run: builds the managers its SDK needs, loads the task, and lets the bundle's own TaskExecutor run
  * it. Must stay true: a failure of the task, its import or its process ends as a completion, never as an exception.
  */
-import type { IsolatePlatform, IsolateRun } from '../contracts/isolate.ts'
+import type { IsolateRun } from '../contracts/isolate.ts'
 import type { CompletedWaitpoint, Completion, SpanRecord, TaskRunError } from '../contracts/rpc.ts'
 import { type ActiveRun, ProcessExit, runs, uncaught } from './active-run.ts'
+import type { RunPlatform } from './attachment.ts'
 import { type Core, type LifecycleHooks, loadCore, type MetadataManager, registerCatalog, registerManagers } from './core.ts'
 import { makeInstance } from './instance.ts'
 import { Operations, real } from './operations.ts'
@@ -29,7 +30,7 @@ type Execution = {
 
 export class Attempt {
   readonly #input: IsolateRun
-  readonly #platform: IsolatePlatform
+  readonly #platform: RunPlatform
   readonly #execution: Execution
   readonly #telemetry: RunTelemetry
   readonly #run: ActiveRun
@@ -48,7 +49,7 @@ export class Attempt {
   /** Time the task was busy; waits don't count. */
   #measuredMs: () => number = () => 0
 
-  constructor(input: IsolateRun, platform: IsolatePlatform) {
+  constructor(input: IsolateRun, platform: RunPlatform) {
     this.#input = input
     this.#platform = platform
     this.#execution = input.start.execution as Execution

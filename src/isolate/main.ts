@@ -5,6 +5,7 @@
 import { RpcTarget, WorkerEntrypoint } from 'cloudflare:workers'
 import type { IsolateControl, IsolatePlatform, IsolateRun, TaskIsolate } from '../contracts/isolate.ts'
 import type { BundleIndex, CompletedWaitpoint, Completion, SpanRecord } from '../contracts/rpc.ts'
+import { Attachment } from './attachment.ts'
 import { Attempt } from './attempt.ts'
 import { installGlobals } from './globals.ts'
 import { indexBundle } from './index.ts'
@@ -40,11 +41,12 @@ export default class TaskIsolateEntrypoint extends WorkerEntrypoint implements T
   ): Promise<{ completion: Completion; spans: SpanRecord[] } | { busy: true }> {
     if (runCount >= maxRuns) return { busy: true }
     runCount++
+    const attachment = new Attachment(platform, () => new Control(attempt))
+    const attempt = new Attempt(input, attachment.platform)
     try {
-      const attempt = new Attempt(input, platform)
-      await platform.attach(new Control(attempt))
       return await attempt.execute()
     } finally {
+      attachment.end()
       runCount--
     }
   }

@@ -2,7 +2,7 @@
  * The `fetch` a run sees. Requests to the platform's own API go over RPC, with the run's authority; all others leave
  * through the loader's egress. Works without a `this`, and supports what workerd's fetch refuses.
  */
-import type { IsolatePlatform } from '../contracts/isolate.ts'
+import type { RunPlatform } from './attachment.ts'
 import { type Operations, real } from './operations.ts'
 
 const nullBodyStatuses = new Set([101, 204, 205, 304])
@@ -11,10 +11,10 @@ const maxPlatformBody = 4 * 1024 * 1024
 export interface PlatformTarget {
   /** Origin and path prefix of TRIGGER_API_URL, without a slash at the end. */
   base: URL | undefined
-  platform: IsolatePlatform | undefined
+  platform: RunPlatform | undefined
 }
 
-export function platformTarget(apiUrl: string | undefined, platform: IsolatePlatform | undefined): PlatformTarget {
+export function platformTarget(apiUrl: string | undefined, platform: RunPlatform | undefined): PlatformTarget {
   if (!apiUrl || !URL.canParse(apiUrl)) return { base: undefined, platform }
   const base = new URL(apiUrl)
   base.pathname = base.pathname.replace(/\/+$/, '')
@@ -47,7 +47,7 @@ function platformPath(address: string, base: URL | undefined): string | undefine
 }
 
 async function askPlatform(
-  platform: IsolatePlatform | undefined,
+  platform: RunPlatform | undefined,
   path: string,
   method: string,
   request: Request | undefined,

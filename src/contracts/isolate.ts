@@ -17,7 +17,7 @@ export interface TaskIsolate {
   }): Promise<BundleIndex>
   /** Runs one attempt to its end. `platform` belongs to one lease. Never throws for a failure of the task. */
   run(input: IsolateRun, platform: IsolatePlatform): Promise<{ completion: Completion; spans: SpanRecord[] } | { busy: true }>
-  /** Answers at once; a failed ping retires the shard. */
+  /** Answers at once. Only the benchmarks call it; retiring a shard by it is not built. */
   ping(): Promise<{ runs: number }>
 }
 
@@ -50,6 +50,3 @@ export interface IsolateControl {
   resolveWaitpoints(waitpoints: CompletedWaitpoint[]): Promise<void>
   cancel(reason: string): Promise<void>
 }
-
-/** Modules the loader adds to every isolate beside the bundle: `main.js` (the entrypoint) and `layer.js` (LinkedBundle.fresh). */
-export const isolateModules = { main: 'main.js', layer: 'layer.js' } as const

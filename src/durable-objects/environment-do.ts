@@ -91,8 +91,9 @@ export class EnvironmentDO extends DurableObject<Env> implements EnvironmentObje
     return this.group.decide(decide)
   }
 
-  /** For callers with their own refusals: key epoch and lease are checked first. */
-  private as<T>(caller: Caller, decide: (turn: Turn) => RpcResult<T>): Promise<RpcResult<T>> {
+  /** For callers from outside: key epoch and lease are checked first, and a long queue turns them away. */
+  private async as<T>(caller: Caller, decide: (turn: Turn) => RpcResult<T>): Promise<RpcResult<T>> {
+    if (this.group.isBusy) return overloaded
     return this.decide((turn) => this.state.admitCaller(caller) ?? decide(turn))
   }
 
@@ -475,6 +476,11 @@ export class EnvironmentDO extends DurableObject<Env> implements EnvironmentObje
   private refuse(caller: Caller): RpcResult<never> | undefined {
     return caller.keyEpoch < this.state.keyEpoch ? refusal('KEY_REVOKED', 'Invalid API key', 401) : undefined
   }
+}
+
+const overloaded: RpcResult<never> = {
+  ok: false,
+  error: { code: 'OVERLOADED', message: 'The environment is busy; try again.', status: 503, retryable: true },
 }
 
 function notFound(): RpcResult<never> {

@@ -9,7 +9,7 @@ import type { Archive } from './environment/archive.ts'
 import type { GroupCommit } from './environment/group-commit.ts'
 import type { EnvironmentState } from './environment/state.ts'
 import type { EnvironmentDO } from './environment-do.ts'
-import { bindings, Environment, FakeExecutors, must, until } from './testing.ts'
+import { bindings, Environment, FakeExecutors, must, newVersion, until } from './testing.ts'
 
 interface Inside {
   state: EnvironmentState
@@ -382,6 +382,38 @@ describe('group commit', () => {
     expect(outcomes.map((outcome) => outcome.status)).toEqual(['rejected', 'fulfilled', 'fulfilled'])
     expect(await inside(({ state }) => state.sql.exec("SELECT * FROM settings WHERE name = 'half'").toArray())).toEqual([])
     await until(() => ids.every((id) => executors.started(id).length === 1))
+  })
+})
+
+describe('a queue of callers that is too long', () => {
+  it('turns new ones away, and loses nothing of what the object has to do itself', async () => {
+    const running = await environment.trigger('a')
+    await until(() => executors.started(running).length === 1)
+    const delayed = await environment.trigger('a', { delayUntil: Date.now() + 30 })
+    await new Promise((resolve) => setTimeout(resolve, 20))
+    const refused = await runInDurableObject(environment.stub as DurableObjectStub<EnvironmentDO>, async (instance) => {
+      const { group } = instance as unknown as Inside
+      for (let call = 0; call < 2_000; call++) void group.decide(() => ({ ok: true, value: call }))
+      const payload = { data: '1', dataType: 'application/json' }
+      const runId = environment.mint()
+      const answers = Promise.all([
+        instance.trigger(environment.caller, { runId, operationId: runId, task: 'a', options: { payload } }),
+        instance.setVersion(environment.identity, newVersion(['a', 'b'], '20260101.2'), {}),
+        instance.finish({
+          runId: running,
+          attempt: 1,
+          lease: executors.started(running)[0]?.lease as number,
+          spans: [],
+          completion: { ok: true, id: running },
+        }),
+        instance.wake(),
+      ])
+      return (await answers)[0]
+    })
+    expect(refused).toMatchObject({ ok: false, error: { code: 'OVERLOADED', retryable: true } })
+    expect((await environment.run(running)).status).toBe('COMPLETED_SUCCESSFULLY')
+    await until(() => executors.started(delayed).length === 1)
+    expect((await environment.run(delayed)).version).toBe('20260101.2')
   })
 })
 

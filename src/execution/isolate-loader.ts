@@ -4,7 +4,7 @@
  */
 import type { Env } from '../contracts/bindings.ts'
 import type { IsolateBundle, TaskIsolate } from '../contracts/isolate.ts'
-import type { EnvironmentIdentity, LinkedBundle, TaskDefinition } from '../contracts/rpc.ts'
+import type { EnvironmentIdentity, LinkedBundle } from '../contracts/rpc.ts'
 import { allowsPrivate } from './egress.ts'
 import isolateHash from './generated/isolate-hash.txt'
 import isolateMain from './generated/isolate-main.txt'
@@ -71,13 +71,4 @@ export async function readJson<T>(env: Env, key: string): Promise<T> {
   const object = await env.BUCKET.get(key)
   if (!object) throw new Error(`The bundle file ${key} is missing from the bucket; deploy the project again.`)
   return (await object.json()) as T
-}
-
-/** Finds the module of the bundle that defines a task. */
-export function taskFileOf(task: Pick<TaskDefinition, 'filePath' | 'entryPoint' | 'exportName'>): {
-  entry: string
-  out: string
-  exportName?: string
-} {
-  return { entry: task.filePath, out: task.entryPoint, exportName: task.exportName }
 }

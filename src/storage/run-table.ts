@@ -107,12 +107,6 @@ export function readChildren(sql: SqlStorage, parentId: string): StoredRun[] {
   )
 }
 
-export function readBatchRuns(sql: SqlStorage, batchId: string): StoredRun[] {
-  return [...sql.exec<{ data: string }>('SELECT data FROM runs WHERE batch_id = ? ORDER BY id', batchId)].map((row) =>
-    JSON.parse(row.data),
-  )
-}
-
 /** Walks the list newest first (or oldest first) from a cursor, at most `limit` rows. */
 export function* walkRuns(
   sql: SqlStorage,

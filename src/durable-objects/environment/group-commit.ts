@@ -37,13 +37,12 @@ export class GroupCommit {
     this.committed = committed
   }
 
+  /** Callers from outside are told to come again; what the object itself has to do is never turned away. */
+  get isBusy(): boolean {
+    return this.calls.length >= waitingLimit
+  }
+
   decide<T>(decide: (turn: Turn) => RpcResult<T>): Promise<RpcResult<T>> {
-    if (this.calls.length >= waitingLimit) {
-      return Promise.resolve({
-        ok: false,
-        error: { code: 'OVERLOADED', message: 'The environment is busy; try again.', status: 503, retryable: true },
-      })
-    }
     return new Promise((resolve, reject) => {
       this.calls.push({ decide, resolve: resolve as Call['resolve'], reject })
       this.schedule()

@@ -31,7 +31,6 @@ export const layerParameters = [
   '__filename',
   '__dirname',
 ] as const
-export type LayerParameter = (typeof layerParameters)[number]
 
 /** A module namespace: real for shared modules and builtins, made by isolate/instantiate.ts for fresh ones. */
 export type Namespace = Record<string, unknown>

@@ -6,7 +6,7 @@ import { WorkerEntrypoint } from 'cloudflare:workers'
 import type { IsolatePlatform, IsolateRun } from '../../src/contracts/isolate.ts'
 import { type ActiveRun, runs } from '../../src/isolate/active-run.ts'
 import { Attempt } from '../../src/isolate/attempt.ts'
-import { loadCore, registerCatalog, registerManagers } from '../../src/isolate/core.ts'
+import { loadBundle, loadCore, registerCatalog, registerManagers } from '../../src/isolate/core.ts'
 import { installGlobals } from '../../src/isolate/globals.ts'
 import { makeInstance } from '../../src/isolate/instance.ts'
 import { Operations } from '../../src/isolate/operations.ts'
@@ -33,7 +33,7 @@ async function execute(input: IsolateRun, platform: IsolatePlatform): Promise<vo
 }
 
 /** The steps of Attempt in its order, up to one of them. */
-async function prefix({ start, bundle, taskFile }: IsolateRun, platform: IsolatePlatform, last: number): Promise<void> {
+async function prefix({ start, taskFile }: IsolateRun, platform: IsolatePlatform, last: number): Promise<void> {
   const reaches = (phase: Phase): boolean => phases.indexOf(phase) <= last
   if (!reaches('scope')) return
   const telemetry = new RunTelemetry(start.traceparent, start.attempt)
@@ -49,14 +49,14 @@ async function prefix({ start, bundle, taskFile }: IsolateRun, platform: Isolate
   run.scope = makeScope(run, platformTarget(run.env.TRIGGER_API_URL, platform), { capture: true })
   await runs.run(run, async () => {
     if (!reaches('managers')) return
-    const core = await loadCore(bundle)
+    const core = await loadCore()
     const catalog = registerCatalog(core)
     registerManagers(core, run)
     core.get('TaskRunContext').parse(start.execution)
     if (!reaches('instance')) return
     const instance = await makeInstance(run)
     if (!reaches('config')) return
-    await loadConfig(core, instance, bundle)
+    await loadConfig(core, instance, await loadBundle())
     if (!reaches('task file')) return
     catalog.setCurrentFileContext(taskFile.entry, taskFile.out)
     await instance.import(taskFile.out)

@@ -1,11 +1,25 @@
 /** Sub-keys of the root secret and what is done with them. Every use has its own label, so no MAC is valid for another use. */
+import { Buffer } from 'node:buffer'
+
 const encoder = new TextEncoder()
 const derived = new Map<string, Promise<ArrayBuffer>>()
+/** Imported HMAC keys by their text: each trigger signs a token. */
+const macKeys = new Map<string, CryptoKey>()
+const maxMacKeys = 1_000
 
 export async function hmac(key: ArrayBuffer | Uint8Array | string, message: string): Promise<Uint8Array> {
+  return new Uint8Array(await crypto.subtle.sign('HMAC', await macKey(key), encoder.encode(message)))
+}
+
+async function macKey(key: ArrayBuffer | Uint8Array | string): Promise<CryptoKey> {
+  const known = typeof key === 'string' ? macKeys.get(key) : undefined
+  if (known) return known
   const raw = typeof key === 'string' ? encoder.encode(key) : key
   const imported = await crypto.subtle.importKey('raw', raw as BufferSource, { name: 'HMAC', hash: 'SHA-256' }, false, ['sign'])
-  return new Uint8Array(await crypto.subtle.sign('HMAC', imported, encoder.encode(message)))
+  if (typeof key !== 'string') return imported
+  if (macKeys.size >= maxMacKeys) macKeys.clear()
+  macKeys.set(key, imported)
+  return imported
 }
 
 /** HMAC of the label under the root secret; kept in memory, the root changes only with a restart. */
@@ -47,11 +61,9 @@ export function sameText(left: string, right: string): boolean {
 }
 
 export function toHex(bytes: Uint8Array): string {
-  return [...bytes].map((byte) => byte.toString(16).padStart(2, '0')).join('')
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('hex')
 }
 
 export function toBase64(bytes: Uint8Array): string {
-  let binary = ''
-  for (const byte of bytes) binary += String.fromCharCode(byte)
-  return btoa(binary)
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('base64')
 }

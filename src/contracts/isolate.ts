@@ -7,25 +7,21 @@ import type { BundleIndex, CompletedWaitpoint, Completion, LinkedBundle, SpanRec
 /** Methods of the isolate's default entrypoint (a WorkerEntrypoint made by isolate/main.ts). */
 export interface TaskIsolate {
   /**
-   * Evaluates every task file and lists what it registered. `bundle` is the part of LinkedBundle the harness needs;
-   * `onFile` is awaited before each file, so that one that never ends is known by name.
+   * Evaluates every task file and lists what it registered. `onFile` is awaited before each file, so that one that never
+   * ends is known by name.
    */
-  index(input: {
-    bundle: IsolateBundle
-    variables: Record<string, string>
-    onFile: (file: string) => Promise<void>
-  }): Promise<BundleIndex>
+  index(input: { variables: Record<string, string>; onFile: (file: string) => Promise<void> }): Promise<BundleIndex>
   /** Runs one attempt to its end. `platform` belongs to one lease. Never throws for a failure of the task. */
   run(input: IsolateRun, platform: IsolatePlatform): Promise<{ completion: Completion; spans: SpanRecord[] } | { busy: true }>
   /** Answers at once. Only the benchmarks call it; retiring a shard by it is not built. */
   ping(): Promise<{ runs: number }>
 }
 
+/** What the harness needs to know of the bundle; the isolate is loaded with it. */
 export type IsolateBundle = Pick<LinkedBundle, 'core' | 'files' | 'configPath' | 'initPath'>
 
 export interface IsolateRun {
   start: StartInput
-  bundle: IsolateBundle
   /** Bundle output module of the task (files[].out) and its source entry. */
   taskFile: { entry: string; out: string; exportName?: string }
 }

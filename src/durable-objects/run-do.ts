@@ -10,7 +10,7 @@ import { type EnvironmentAccess, type EnvironmentObject, objectNames, type Proje
 import type { CompletedWaitpoint, FinishInput, RunExecutor, SpanRecord, StartInput } from '../contracts/rpc.ts'
 import { mapErrorStack } from '../execution/error-stack.ts'
 import { classifyIsolateFailure } from '../execution/isolate-failure.ts'
-import { type BundleMeta, bundleKeys, type LoopbackExports, openIsolate, readJson } from '../execution/isolate-loader.ts'
+import { type LoopbackExports, openIsolate } from '../execution/isolate-loader.ts'
 
 /** A session alive this long arms the heartbeat alarm, which keeps the object from being evicted. */
 const heartbeatAfterMs = 5_000
@@ -48,7 +48,6 @@ interface Session {
 export class RunDO extends DurableObject<Env> implements RunExecutor {
   private sessions = new Map<number, Session>()
   private highestLease = new Map<string, number>()
-  private metas = new Map<string, Promise<BundleMeta>>()
   private access?: { at: number; value: Promise<EnvironmentAccess | null>; projectId: string }
   private heartbeatArmed = false
   /** Grows with each isolate that was killed or does not match this platform: its id is never used again (design D4). */
@@ -162,12 +161,11 @@ export class RunDO extends DurableObject<Env> implements RunExecutor {
 
   private async attempt(session: Session): Promise<Pick<FinishInput, 'completion' | 'lost'>> {
     const { start } = session
-    const [meta, access] = await Promise.all([this.bundleMeta(start.bundle.hash), this.environmentAccess(start)])
+    const access = await this.environmentAccess(start)
     if (!access) return { lost: { reason: 'The environment of this run no longer exists.' } }
     session.secrets = secretsOf(start, access)
     const run = {
       start: { ...start, variables: runVariables(start, access, this.env) },
-      bundle: meta,
       taskFile: taskFileOf(start),
     }
     const exports = this.ctx.exports as unknown as LoopbackExports
@@ -266,16 +264,6 @@ export class RunDO extends DurableObject<Env> implements RunExecutor {
   private environment(start: StartInput): EnvironmentObject {
     const name = objectNames.environment(start.environment.locator, start.runId.slice(-1))
     return this.env.ENVIRONMENT.get(this.env.ENVIRONMENT.idFromName(name)) as unknown as EnvironmentObject
-  }
-
-  private bundleMeta(hash: string): Promise<BundleMeta> {
-    let meta = this.metas.get(hash)
-    if (!meta) {
-      meta = readJson<BundleMeta>(this.env, bundleKeys.meta(hash))
-      meta.catch(() => this.metas.delete(hash))
-      this.metas.set(hash, meta)
-    }
-    return meta
   }
 
   private environmentAccess(start: StartInput): Promise<EnvironmentAccess | null> {

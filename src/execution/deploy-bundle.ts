@@ -7,7 +7,7 @@ import type { BundleIndex, EnvironmentIdentity } from '../contracts/rpc.ts'
 import { classifyTasks } from './bundle/classify.ts'
 import { linkBundle } from './bundle/link.ts'
 import { unpackBundle } from './bundle/unpack.ts'
-import { type BundleMeta, bundleKeys, type LoopbackExports, openIsolate } from './isolate-loader.ts'
+import { bundleKeys, type LoopbackExports, openIsolate } from './isolate-loader.ts'
 
 const indexLimitMs = 60_000
 
@@ -38,24 +38,16 @@ export async function deployBundle(env: Env, exports: LoopbackExports, input: De
   try {
     const files = await unpackBundle(second.body)
     const { linked, maps } = linkBundle(files, hash)
-    const meta: BundleMeta = {
-      hash,
-      core: linked.core,
-      files: linked.files,
-      configPath: linked.configPath,
-      initPath: linked.initPath,
-    }
     const placement = classifyTasks(files, linked)
     if (placement.refusals.length > 0) {
       return { ok: false, code: 'BUNDLE_NEEDS_NODE', message: placement.refusals.map((refusal) => refusal.sentence).join('\n') }
     }
     await Promise.all([
       env.BUCKET.put(bundleKeys.linked(hash), JSON.stringify(linked)),
-      env.BUCKET.put(bundleKeys.meta(hash), JSON.stringify(meta)),
       env.BUCKET.put(bundleKeys.maps(hash), JSON.stringify(maps)),
     ])
     const isolate = openIsolate(env, exports, { environment: input.identity, bundleHash: hash, shard: 'index', recovery: 0 })
-    const index = await within(isolate.index({ bundle: meta, variables: input.variables, onFile }), indexLimitMs, () => loading)
+    const index = await within(isolate.index({ variables: input.variables, onFile }), indexLimitMs, () => loading)
     loading = undefined
     if (index.tasks.length === 0) {
       return {

@@ -14,11 +14,6 @@ const isolateLimits = { cpuMs: 300_000, subRequests: 10_000 }
 const compatibilityDate = '2026-11-01'
 const compatibilityFlags = ['nodejs_compat']
 
-/** The part of a linked bundle each run needs; small, and cached by the objects that start runs. */
-export interface BundleMeta extends IsolateBundle {
-  hash: string
-}
-
 /** `ctx.exports` of the Worker: the loopback entrypoints of worker.ts. */
 export interface LoopbackExports {
   Egress(options: { props: { allowPrivate: boolean } }): Fetcher
@@ -27,7 +22,6 @@ export interface LoopbackExports {
 
 export const bundleKeys = {
   linked: (hash: string): string => `linked/${hash}/linked.json`,
-  meta: (hash: string): string => `linked/${hash}/meta.json`,
   maps: (hash: string): string => `linked/${hash}/maps.json`,
 }
 
@@ -48,10 +42,11 @@ export function isolateId(address: IsolateAddress, allowPrivate: boolean): strin
 export function openIsolate(env: Env, exports: LoopbackExports, address: IsolateAddress): TaskIsolate {
   const allowPrivate = allowsPrivate(env.ALLOW_PRIVATE_EGRESS, address.environment.slug)
   const worker = env.LOADER.get(isolateId(address, allowPrivate), async () => {
-    const linked = await readJson<LinkedBundle>(env, bundleKeys.linked(address.bundleHash))
+    const linked = await readLinked(env, address.bundleHash)
     const modules: Record<string, string | { js: string } | { json: unknown }> = {
       'main.js': { js: isolateMain },
       'layer.js': { js: linked.fresh },
+      'bundle.js': { js: bundleModule(linked) },
     }
     for (const [path, source] of Object.entries(linked.shared)) modules[path] = { js: source }
     return {
@@ -67,8 +62,13 @@ export function openIsolate(env: Env, exports: LoopbackExports, address: Isolate
   return worker.getEntrypoint() as unknown as TaskIsolate
 }
 
-export async function readJson<T>(env: Env, key: string): Promise<T> {
-  const object = await env.BUCKET.get(key)
-  if (!object) throw new Error(`The bundle file ${key} is missing from the bucket; deploy the project again.`)
-  return (await object.json()) as T
+function bundleModule({ core, files, configPath, initPath }: LinkedBundle): string {
+  const bundle: IsolateBundle = { core, files, configPath, initPath }
+  return `export const bundle = JSON.parse(${JSON.stringify(JSON.stringify(bundle))})`
+}
+
+async function readLinked(env: Env, hash: string): Promise<LinkedBundle> {
+  const object = await env.BUCKET.get(bundleKeys.linked(hash))
+  if (!object) throw new Error(`The bundle ${hash} is missing from the bucket; deploy the project again.`)
+  return (await object.json()) as LinkedBundle
 }

@@ -6,7 +6,15 @@ import type { IsolateRun } from '../contracts/isolate.ts'
 import type { CompletedWaitpoint, Completion, SpanRecord, TaskRunError } from '../contracts/rpc.ts'
 import { type ActiveRun, ProcessExit, runs, uncaught } from './active-run.ts'
 import type { RunPlatform } from './attachment.ts'
-import { type Core, type LifecycleHooks, loadCore, type MetadataManager, registerCatalog, registerManagers } from './core.ts'
+import {
+  type Core,
+  type LifecycleHooks,
+  loadBundle,
+  loadCore,
+  type MetadataManager,
+  registerCatalog,
+  registerManagers,
+} from './core.ts'
 import { makeInstance } from './instance.ts'
 import { Operations, real } from './operations.ts'
 import { loadConfig, type ProjectConfig } from './project.ts'
@@ -127,10 +135,11 @@ export class Attempt {
   }
 
   async #runTask(): Promise<Completion> {
-    const { start, bundle, taskFile } = this.#input
+    const { start, taskFile } = this.#input
     const run = this.#run
     const execution = this.#execution
-    const core = await loadCore(bundle)
+    const bundle = await loadBundle()
+    const core = await loadCore()
     this.#core = core
     core.get('clock').setGlobalClock({ preciseNow: () => this.#telemetry.now(), reset: () => {} })
     const catalog = registerCatalog(core)

@@ -43,6 +43,7 @@ export interface Core {
 }
 
 let core: Core | undefined
+let bundle: IsolateBundle | undefined
 let modules: { layer: LayerModule; loaded: LoadedModules } | undefined
 
 /** All modules the isolate shares between runs. Loaded outside of any run: what they keep must not belong to the first one. */
@@ -57,11 +58,20 @@ export async function loadedModules(): Promise<{ layer: LayerModule; loaded: Loa
   })
 }
 
-export async function loadCore(bundle: IsolateBundle): Promise<Core> {
+export async function loadBundle(): Promise<IsolateBundle> {
+  if (bundle) return bundle
+  // Written by the loader.
+  const specifier = './bundle.js'
+  bundle = ((await import(specifier)) as { bundle: IsolateBundle }).bundle
+  return bundle
+}
+
+export async function loadCore(): Promise<Core> {
   if (core) return core
+  const { core: names } = await loadBundle()
   const { loaded } = await loadedModules()
   const get = (name: string): unknown => {
-    const entry = bundle.core[name]
+    const entry = names[name]
     return entry && loaded.shared[entry.module]?.[entry.export]
   }
   core = {

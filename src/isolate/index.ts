@@ -2,7 +2,7 @@
 import type { IsolateBundle, TaskIsolate } from '../contracts/isolate.ts'
 import type { BundleIndex, QueueDefinition, RetrySettings, TaskDefinition } from '../contracts/rpc.ts'
 import { type ActiveRun, runs } from './active-run.ts'
-import { type Core, loadCore, type RegisteredTask, type ResourceCatalog, registerCatalog } from './core.ts'
+import { type Core, loadBundle, loadCore, type RegisteredTask, type ResourceCatalog, registerCatalog } from './core.ts'
 import { makeInstance } from './instance.ts'
 import { Operations } from './operations.ts'
 import { loadConfig, type ProjectConfig } from './project.ts'
@@ -11,8 +11,9 @@ import { platformTarget } from './scoped-fetch.ts'
 
 type IndexInput = Parameters<TaskIsolate['index']>[0]
 
-export async function indexBundle({ bundle, variables, onFile }: IndexInput): Promise<BundleIndex> {
-  const core = await loadCore(bundle)
+export async function indexBundle({ variables, onFile }: IndexInput): Promise<BundleIndex> {
+  const bundle = await loadBundle()
+  const core = await loadCore()
   let stop: (error: Error) => void = () => {}
   const stopped = new Promise<never>((_, reject) => {
     stop = reject

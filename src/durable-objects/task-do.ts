@@ -9,6 +9,7 @@ import {
   type DeploymentRecord,
   type EnvironmentObject,
   objectNames,
+  type ProjectObject,
   type SchedulerObject,
   type TaskObject,
 } from '../contracts/objects.ts'
@@ -26,6 +27,14 @@ interface StoredDeployment extends Omit<DeploymentRecord, 'isCurrent' | 'worker'
   loading?: string
 }
 
+/** A current version whose runs and schedules do not know of it yet. */
+interface Handover {
+  deploymentId: string
+  identity: EnvironmentIdentity
+}
+
+const handoverRetryMs = 5_000
+
 /** A deploy is one request; one that still builds after this long died with its Worker. */
 const buildMs = 600_000
 
@@ -33,6 +42,9 @@ export class TaskDO extends DurableObject<Env> implements TaskObject {
   private sql: SqlStorage
   /** Deployments begun in this life of the object. */
   private readonly underWay = new Set<string>()
+  private handing?: Promise<void>
+  /** Of the newest promote in this life of the object; after a reset they are read again. */
+  private variables?: Record<string, string>
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env)
@@ -209,13 +221,53 @@ export class TaskDO extends DurableObject<Env> implements TaskObject {
     return { ok: true, value: this.record(this.row(row.id as string) as Row) }
   }
 
+  /** What is current is decided here; the runs and the schedules follow, also when this object ends before they have. */
   private async makeCurrent(identity: EnvironmentIdentity, row: Row, variables: Record<string, string>): Promise<void> {
-    const version = this.workerVersion(row)
-    await this.environmentObject(identity).setVersion(identity, version, variables)
-    const schedulerId = this.env.SCHEDULER.idFromName(objectNames.scheduler(identity.locator))
-    const scheduler = this.env.SCHEDULER.get(schedulerId) as unknown as SchedulerObject
-    await scheduler.syncDeclared(identity, declaredFor(version.tasks, identity.type))
-    this.setState('current', version.deploymentId)
+    const deploymentId = row.id as string
+    this.ctx.storage.transactionSync(() => {
+      this.setState('current', deploymentId)
+      this.setState('handover', JSON.stringify({ deploymentId, identity } satisfies Handover))
+    })
+    await this.ctx.storage.setAlarm(Date.now() + handoverRetryMs)
+    this.variables = variables
+    await this.handOver()
+  }
+
+  override async alarm(): Promise<void> {
+    if (this.state('handover') === undefined) return
+    // Before the attempt: it is lost with the object otherwise.
+    await this.ctx.storage.setAlarm(Date.now() + handoverRetryMs)
+    // They may have been changed since.
+    this.variables = undefined
+    await this.handOver().catch((error) => console.error('a promoted version was not handed over yet', String(error)))
+  }
+
+  /** One at a time, always the newest: an older version that is slow to arrive must not come last. */
+  private handOver(): Promise<void> {
+    this.handing ??= this.handOverNewest().finally(() => {
+      this.handing = undefined
+    })
+    return this.handing
+  }
+
+  private async handOverNewest(): Promise<void> {
+    for (let text = this.state('handover'); text !== undefined; text = this.state('handover')) {
+      const { deploymentId, identity } = JSON.parse(text) as Handover
+      const version = this.workerVersion(this.row(deploymentId) as Row)
+      const variables = this.variables ?? (await this.readVariables(identity))
+      await this.environmentObject(identity).setVersion(identity, version, variables)
+      const schedulerId = this.env.SCHEDULER.idFromName(objectNames.scheduler(identity.locator))
+      const scheduler = this.env.SCHEDULER.get(schedulerId) as unknown as SchedulerObject
+      await scheduler.syncDeclared(identity, declaredFor(version.tasks, identity.type))
+      this.sql.exec("DELETE FROM state WHERE key = 'handover' AND value = ?", text)
+    }
+    await this.ctx.storage.deleteAlarm()
+  }
+
+  private async readVariables(identity: EnvironmentIdentity): Promise<Record<string, string>> {
+    const id = this.env.PROJECT.idFromName(identity.projectId)
+    const list = await (this.env.PROJECT.get(id) as unknown as ProjectObject).listVariables(identity.locator)
+    return Object.fromEntries(list.map(({ name, value }) => [name, value]))
   }
 
   private workerVersion(row: Row): WorkerVersion {

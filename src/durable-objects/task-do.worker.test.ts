@@ -1,9 +1,11 @@
 /// <reference types="@cloudflare/vitest-plugin/types" />
-import { abortAllDurableObjects } from 'cloudflare:test'
+import { abortAllDurableObjects, runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { mintId } from '../contracts/ids.ts'
 import { objectNames, type SchedulerObject, type TaskObject } from '../contracts/objects.ts'
 import type { BundleIndex } from '../contracts/rpc.ts'
+import { EnvironmentDO } from './environment-do.ts'
+import type { TaskDO } from './task-do.ts'
 import { bindings, Environment, FakeExecutors, must, newVersion, until } from './testing.ts'
 
 let environment: Environment
@@ -57,6 +59,26 @@ describe('TaskDO', () => {
     // The CLI repeats a call whose answer it did not get.
     must(await tasks().completeDeployment(environment.identity, id, built('a'), true, {}))
     expect((await tasks().currentDeployment())?.id).toBe(id)
+  })
+
+  it('hands a version over later when the runs cannot be told at once, and only the newest', async () => {
+    const run = await environment.trigger('a')
+    const [first, second] = [await create(), await create()]
+    const setVersion = vi.spyOn(EnvironmentDO.prototype, 'setVersion').mockRejectedValue(new Error('Network connection lost.'))
+    await runInDurableObject(tasks() as never, async (object: TaskDO) => {
+      for (const [id, task] of [
+        [first, 'b'],
+        [second, 'a'],
+      ] as const)
+        await expect(object.completeDeployment(environment.identity, id, built(task), true, {})).rejects.toThrow(/lost/)
+    })
+    expect((await tasks().currentDeployment())?.id).toBe(second)
+    await abortAllDurableObjects()
+    setVersion.mockRestore()
+    expect(await runDurableObjectAlarm(tasks() as never)).toBe(true)
+    await until(() => executors.started(run).length === 1)
+    expect(executors.started(run)[0]?.bundle.deploymentId).toBe(second)
+    expect(await runDurableObjectAlarm(tasks() as never)).toBe(false)
   })
 
   it('leaves the current version alone when a deployment fails', async () => {

@@ -11,7 +11,7 @@ import { root } from '../scripts/local-host.ts'
 import { ourSettings } from './peers/trigger-do.ts'
 
 /** Each is a file of this folder that exports `run`. */
-const benchmarks = ['throughput', 'fan-out', 'wakes', 'cost', 'capacity', 'cpu', 'libraries', 'start-up', 'memory']
+const benchmarks = ['throughput', 'fan-out', 'wakes', 'cost', 'capacity', 'cpu', 'libraries', 'start-up', 'memory', 'lists']
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

@@ -36,7 +36,7 @@ import type { Due } from '../core/run/due-list.ts'
 import { isFinal, move } from '../core/run/statuses.ts'
 import { putSetting, readSetting } from '../storage/document-table.ts'
 import { migrateEnvironment } from '../storage/migrations.ts'
-import { deleteKey, findKey, readPackets } from '../storage/run-table.ts'
+import { deleteKey, findKey, readPackets, writeTags } from '../storage/run-table.ts'
 import { Archive } from './environment/archive.ts'
 import { finish, frozen, intoQueue, lost, startAttempt } from './environment/attempts.ts'
 import { abortUnsealed, addBatchItems, createBatch } from './environment/batches.ts'
@@ -44,7 +44,8 @@ import { cancel, expire, finalise } from './environment/endings.ts'
 import { Executors } from './environment/executors.ts'
 import { GroupCommit } from './environment/group-commit.ts'
 import { type MetadataUpdate, updateMetadata } from './environment/metadata.ts'
-import { detail, listRuns, listTokens, queueNamed, queues } from './environment/reads.ts'
+import { detail, listTokens, queueNamed, queues } from './environment/reads.ts'
+import { listRuns } from './environment/run-list.ts'
 import { type Effect, EnvironmentState, leaseCheckMs, refusal, type Turn, value } from './environment/state.ts'
 import { trigger } from './environment/trigger.ts'
 import {
@@ -307,6 +308,7 @@ export class EnvironmentDO extends DurableObject<Env> implements EnvironmentObje
         )
       }
       run.tags.push(...fresh)
+      writeTags(turn.state.sql, run.id, fresh)
       if (fresh.length > 0) turn.state.changed(run, turn.now)
       return value({ added: fresh.length })
     })

@@ -413,7 +413,9 @@ describe('a queue of callers that is too long', () => {
     expect(refused).toMatchObject({ ok: false, error: { code: 'OVERLOADED', retryable: true } })
     expect((await environment.run(running)).status).toBe('COMPLETED_SUCCESSFULLY')
     await until(() => executors.started(delayed).length === 1)
-    expect((await environment.run(delayed)).version).toBe('20260101.2')
+    const later = await environment.trigger('b')
+    await until(() => executors.started(later).length === 1)
+    expect((await environment.run(later)).version).toBe('20260101.2')
   })
 })
 

@@ -19,6 +19,11 @@ const environmentMigrations: string[][] = [
     `CREATE INDEX batches_open ON batches (id) WHERE open = 1`,
     `CREATE INDEX waitpoint_keys_by_waitpoint ON waitpoint_keys (waitpoint_id)`,
   ],
+  [
+    `CREATE TABLE run_tags (tag TEXT NOT NULL, run_id TEXT NOT NULL, PRIMARY KEY (tag, run_id)) WITHOUT ROWID`,
+    `INSERT OR IGNORE INTO run_tags SELECT tagged.value, runs.id FROM runs, json_each(runs.data, '$.tags') AS tagged`,
+    `CREATE INDEX runs_by_ending ON runs (status, id) WHERE status IN ('CANCELED', 'COMPLETED_WITH_ERRORS', 'CRASHED', 'EXPIRED', 'INTERRUPTED', 'SYSTEM_FAILURE', 'TIMED_OUT')`,
+  ],
 ]
 
 export function migrateEnvironment(storage: DurableObjectStorage): void {

@@ -80,6 +80,7 @@ export function insertRun(
     packets.payload ? JSON.stringify(packets.payload) : null,
     packets.metadata ? JSON.stringify(packets.metadata) : null,
   )
+  writeTags(sql, run.id, run.tags)
 }
 
 export function updateRun(sql: SqlStorage, run: StoredRun, live: boolean): void {
@@ -107,28 +108,14 @@ export function readChildren(sql: SqlStorage, parentId: string): StoredRun[] {
   )
 }
 
-/** Walks the list newest first (or oldest first) from a cursor, at most `limit` rows. */
-export function* walkRuns(
-  sql: SqlStorage,
-  walk: { from?: string; descending: boolean; task?: string; batchId?: string; limit: number },
-): Generator<StoredRun> {
-  const conditions: string[] = []
-  const values: SqlStorageValue[] = []
-  if (walk.task !== undefined) {
-    conditions.push('task = ?')
-    values.push(walk.task)
-  }
-  if (walk.batchId !== undefined) {
-    conditions.push('batch_id = ?')
-    values.push(walk.batchId)
-  }
-  if (walk.from !== undefined) {
-    conditions.push(walk.descending ? 'id < ?' : 'id > ?')
-    values.push(walk.from)
-  }
-  const where = conditions.length > 0 ? `WHERE ${conditions.join(' AND ')}` : ''
-  const query = `SELECT data FROM runs ${where} ORDER BY id ${walk.descending ? 'DESC' : 'ASC'} LIMIT ${walk.limit}`
-  for (const row of sql.exec<{ data: string }>(query, ...values)) yield JSON.parse(row.data)
+export function* newestRuns(sql: SqlStorage, limit: number): Generator<StoredRun> {
+  for (const row of sql.exec<{ data: string }>('SELECT data FROM runs ORDER BY id DESC LIMIT ?', limit))
+    yield JSON.parse(row.data)
+}
+
+/** Lists by tag find the run here. */
+export function writeTags(sql: SqlStorage, runId: string, tags: string[]): void {
+  for (const tag of tags) sql.exec('INSERT OR IGNORE INTO run_tags VALUES (?, ?)', tag, runId)
 }
 
 export function readPackets(sql: SqlStorage, runId: string): StoredPackets {
@@ -148,8 +135,11 @@ export function readMetadata(sql: SqlStorage, runId: string): Packet | undefined
   return row?.metadata ? JSON.parse(row.metadata) : undefined
 }
 
-export function hasPackets(sql: SqlStorage, runId: string): boolean {
-  return [...sql.exec('SELECT 1 FROM packets WHERE run_id = ?', runId)].length > 0
+/** What a list shows of a run's packets; they may be in HistoryDO by now. */
+export function readListMetadata(sql: SqlStorage, runId: string): { metadata?: Packet; archived?: boolean } {
+  const row = [...sql.exec<{ metadata: string | null }>('SELECT metadata FROM packets WHERE run_id = ?', runId)][0]
+  if (!row) return { archived: true }
+  return row.metadata ? { metadata: JSON.parse(row.metadata) } : {}
 }
 
 export function writeMetadata(sql: SqlStorage, runId: string, metadata: Packet): void {
@@ -202,6 +192,7 @@ export function deletePackets(sql: SqlStorage, runId: string): void {
 export function deleteRun(sql: SqlStorage, run: StoredRun): void {
   sql.exec('DELETE FROM runs WHERE id = ?', run.id)
   deletePackets(sql, run.id)
+  for (const tag of run.tags) sql.exec('DELETE FROM run_tags WHERE tag = ? AND run_id = ?', tag, run.id)
   if (run.idempotencyKey)
     sql.exec('DELETE FROM idempotency_keys WHERE task = ? AND key = ? AND run_id = ?', run.task, run.idempotencyKey, run.id)
 }

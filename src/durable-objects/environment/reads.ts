@@ -1,10 +1,10 @@
-/** What callers read: runs, lists, queues. Nothing here writes. A list page reads at most 2,000 rows. */
+/** What callers read: runs, lists, queues. Nothing here writes. A page of tokens reads at most 2,000 rows. */
 import type { EnvironmentObject, QueueRecord, WaitpointRecord } from '../../contracts/objects.ts'
-import type { ListRunsInput, ListRunsResult, RunDetail, RunRecord } from '../../contracts/rpc.ts'
+import type { RunDetail, RunRecord } from '../../contracts/rpc.ts'
 import { countQueue, explainWaiting } from '../../core/queue/admission.ts'
 import { isFinal, isQueued } from '../../core/run/statuses.ts'
 import { walkDocuments } from '../../storage/document-table.ts'
-import { hasPackets, readChildren, readMetadata, readPackets, type StoredRun, walkRuns } from '../../storage/run-table.ts'
+import { readChildren, readPackets, type StoredRun } from '../../storage/run-table.ts'
 import type { EnvironmentState } from './state.ts'
 
 const rowsPerPage = 2_000
@@ -28,67 +28,6 @@ export function detail(state: EnvironmentState, run: StoredRun): RunDetail {
     ...(root ? { root: record(state, root) } : {}),
     ...(children.length > 0 ? { children: children.map((child) => record(state, state.live.get(child.id) ?? child)) } : {}),
   }
-}
-
-export function listRuns(state: EnvironmentState, input: ListRunsInput): ListRunsResult {
-  const backwards = input.before !== undefined && input.after === undefined
-  const from = input.after ?? input.before
-  const found: StoredRun[] = []
-  let last: string | undefined
-  let scanned = 0
-  let more = false
-  const walk = walkRuns(state.sql, {
-    ...(from === undefined ? {} : { from }),
-    descending: !backwards,
-    ...(input.tasks?.length === 1 ? { task: input.tasks[0] as string } : {}),
-    ...(input.batchId && input.tasks?.length !== 1 ? { batchId: input.batchId } : {}),
-    limit: rowsPerPage,
-  })
-  for (const row of walk) {
-    scanned += 1
-    const run = state.live.get(row.id) ?? row
-    if (!backwards && input.from !== undefined && run.createdAt < input.from && run.scheduleId === undefined) {
-      more = false
-      last = undefined
-      break
-    }
-    if (matches(run, input)) {
-      if (found.length === input.size) {
-        more = true
-        break
-      }
-      found.push(run)
-    }
-    last = run.id
-  }
-  if (scanned === rowsPerPage) more = true
-  if (backwards) found.reverse()
-  const runs = found.map((run) => ({ ...record(state, run), ...metadataOf(state, run) }))
-  const first = found[0]?.id
-  const end = found.at(-1)?.id
-  if (backwards) return { runs, ...(end ? { next: end } : {}), ...(more && first ? { previous: first } : {}) }
-  const next = more ? (scanned === rowsPerPage ? last : end) : undefined
-  return { runs, ...(next ? { next } : {}), ...(input.after && first ? { previous: first } : {}) }
-}
-
-function metadataOf(state: EnvironmentState, run: StoredRun): Pick<RunDetail, 'metadata' | 'archived'> {
-  const metadata = readMetadata(state.sql, run.id)
-  if (metadata) return { metadata }
-  return hasPackets(state.sql, run.id) ? {} : { archived: true }
-}
-
-function matches(run: StoredRun, input: ListRunsInput): boolean {
-  if (input.statuses && !input.statuses.includes(run.status)) return false
-  if (input.tasks && !input.tasks.includes(run.task)) return false
-  if (input.tags && !input.tags.some((tag) => run.tags.includes(tag))) return false
-  if (input.versions && !(run.version && input.versions.includes(run.version))) return false
-  if (input.queues && !input.queues.includes(run.queue)) return false
-  if (input.machines && !(run.machine && input.machines.includes(run.machine))) return false
-  if (input.batchId && run.batchId !== input.batchId) return false
-  if (input.scheduleId && run.scheduleId !== input.scheduleId) return false
-  if (input.isTest !== undefined && run.isTest !== input.isTest) return false
-  if (input.from !== undefined && run.createdAt < input.from) return false
-  return input.to === undefined || run.createdAt <= input.to
 }
 
 export function queues(state: EnvironmentState): QueueRecord[] {

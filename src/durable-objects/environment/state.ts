@@ -13,6 +13,7 @@ import { putSetting, readDocument, readSetting } from '../../storage/document-ta
 import {
   insertRun,
   isLive,
+  newestRuns,
   oldestRun,
   readLiveRuns,
   readRun,
@@ -20,7 +21,6 @@ import {
   type StoredRun,
   updateRun,
   type Wait,
-  walkRuns,
 } from '../../storage/run-table.ts'
 import type { Executors } from './executors.ts'
 
@@ -125,7 +125,7 @@ export class EnvironmentState {
     this.lease = this.leasesReserved
     for (const queue of readSetting<string[]>(this.sql, 'pausedQueues') ?? []) this.admission.paused.add(queue)
     this.applyLimits()
-    const recent = walkRuns(this.sql, { descending: true, limit: operationsRecalled })
+    const recent = newestRuns(this.sql, operationsRecalled)
     for (const run of recent) {
       if (run.createdAt < now - operationsRecalledMs) break
       this.operations.set(run.engine.operationId, run.id)

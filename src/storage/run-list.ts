@@ -1,0 +1,157 @@
+/** Reads a list of runs in the order of their ids: each path on an index of its own, the filter as a condition on each row. */
+import type { ListRunsInput } from '../contracts/rpc.ts'
+import { indexedEndings, type ListPath } from '../core/run/list-path.ts'
+import type { StoredRun } from './run-table.ts'
+
+export interface ListWalk {
+  path: ListPath
+  input: ListRunsInput
+  /** Exclusive: ids older than `before`, or newer than `after`. */
+  before?: string
+  after?: string
+  /** Inclusive. */
+  first?: string
+  descending: boolean
+  /** Ids of runs that are not final, for the path by status. */
+  liveIds: string[]
+  /** Entries each index may give. */
+  limit: number
+}
+
+/** One entry of the index; `run` only when it passes the filter. */
+export interface ListEntry {
+  id: string
+  run?: StoredRun
+}
+
+/** Rows read for one entry. */
+export function rowsPerEntry(path: ListPath): number {
+  return path.by === 'tag' ? 2 : 1
+}
+
+export function* walkList(sql: SqlStorage, walk: ListWalk): Generator<ListEntry> {
+  const cursors = cursorsOf(sql, walk)
+  const [only] = cursors
+  if (only && cursors.length === 1) yield* only
+  else yield* merge(cursors, walk.descending)
+}
+
+type Entries = Iterator<ListEntry> & Iterable<ListEntry>
+
+function cursorsOf(sql: SqlStorage, walk: ListWalk): Entries[] {
+  const { path } = walk
+  switch (path.by) {
+    case 'batch':
+      return [cursor(sql, walk, 'runs AS run', 'run.id', 'run.batch_id = ?', [path.batchId])]
+    case 'tag':
+      return path.tags.map((tag) =>
+        cursor(sql, walk, 'run_tags AS tag CROSS JOIN runs AS run ON run.id = tag.run_id', 'tag.run_id', 'tag.tag = ?', [tag]),
+      )
+    case 'status':
+      return [
+        ...path.endings.map((status) => cursor(sql, walk, 'runs AS run', 'run.id', `run.status = ? AND ${isIndexed}`, [status])),
+        ...(path.live.length > 0 ? [lookUp(sql, walk)] : []),
+      ]
+    case 'task':
+      return path.tasks.map((task) => cursor(sql, walk, 'runs AS run', 'run.id', 'run.task = ?', [task]))
+    case 'id':
+      return [cursor(sql, walk, 'runs AS run', 'run.id', 'TRUE', [])]
+  }
+}
+
+/** The condition of the partial index; SQLite takes it only for a query that repeats it. */
+export const isIndexed = `status IN (${indexedEndings.map((status) => `'${status}'`).join(', ')})`
+
+function* cursor(
+  sql: SqlStorage,
+  walk: ListWalk,
+  tables: string,
+  id: string,
+  condition: string,
+  values: SqlStorageValue[],
+): Generator<ListEntry> {
+  const filter = filterOf(walk.input)
+  const conditions = [condition]
+  const bounds: SqlStorageValue[] = []
+  for (const [operator, bound] of [
+    ['<', walk.before],
+    ['>', walk.after],
+    ['>=', walk.first],
+  ])
+    if (bound !== undefined) {
+      conditions.push(`${id} ${operator} ?`)
+      bounds.push(bound)
+    }
+  const query = `SELECT ${id} AS id, CASE WHEN ${filter.condition} THEN run.data END AS data FROM ${tables}
+    WHERE ${conditions.join(' AND ')} ORDER BY ${id} ${walk.descending ? 'DESC' : 'ASC'} LIMIT ${walk.limit}`
+  for (const row of sql.exec<{ id: string; data: string | null }>(query, ...filter.values, ...values, ...bounds)) yield entry(row)
+}
+
+function* lookUp(sql: SqlStorage, walk: ListWalk): Generator<ListEntry> {
+  const filter = filterOf(walk.input)
+  const query = `SELECT run.id AS id, CASE WHEN ${filter.condition} THEN run.data END AS data FROM runs AS run WHERE run.id = ?`
+  const ids = walk.liveIds.filter(
+    (id) =>
+      (walk.before === undefined || id < walk.before) &&
+      (walk.after === undefined || id > walk.after) &&
+      (walk.first === undefined || id >= walk.first),
+  )
+  ids.sort()
+  if (walk.descending) ids.reverse()
+  for (const id of ids.slice(0, walk.limit))
+    for (const row of sql.exec<{ id: string; data: string | null }>(query, ...filter.values, id)) yield entry(row)
+}
+
+function entry(row: { id: string; data: string | null }): ListEntry {
+  return row.data === null ? { id: row.id } : { id: row.id, run: JSON.parse(row.data) }
+}
+
+/** In the order of the ids; a run that several cursors give comes once. */
+function* merge(cursors: Entries[], descending: boolean): Generator<ListEntry> {
+  const heads = cursors.map((cursor) => ({ cursor, next: cursor.next() }))
+  for (;;) {
+    let best: ListEntry | undefined
+    for (const { next } of heads)
+      if (!next.done && (!best || (descending ? next.value.id > best.id : next.value.id < best.id))) best = next.value
+    if (!best) return
+    for (const head of heads) if (!head.next.done && head.next.value.id === best.id) head.next = head.cursor.next()
+    yield best
+  }
+}
+
+/** All of the filter, whatever the path has decided already: there is no second opinion on what belongs to a list. */
+function filterOf(input: ListRunsInput): { condition: string; values: SqlStorageValue[] } {
+  const conditions: string[] = []
+  const values: SqlStorageValue[] = []
+  const among = (expression: string, list: string[] | undefined): void => {
+    if (!list) return
+    conditions.push(`${expression} IN (SELECT value FROM json_each(?))`)
+    values.push(JSON.stringify(list))
+  }
+  const compare = (expression: string, value: SqlStorageValue | undefined): void => {
+    if (value === undefined) return
+    conditions.push(`${expression} ?`)
+    values.push(value)
+  }
+  among('run.status', input.statuses)
+  among('run.task', input.tasks)
+  among(field('version'), input.versions)
+  among(field('queue'), input.queues)
+  among(field('machine'), input.machines)
+  if (input.tags) {
+    conditions.push(
+      "EXISTS (SELECT 1 FROM json_each(run.data, '$.tags') AS tagged WHERE tagged.value IN (SELECT value FROM json_each(?)))",
+    )
+    values.push(JSON.stringify(input.tags))
+  }
+  compare('run.batch_id =', input.batchId)
+  compare(`${field('scheduleId')} =`, input.scheduleId)
+  compare(`COALESCE(${field('isTest')}, 0) =`, input.isTest === undefined ? undefined : Number(input.isTest))
+  compare(`${field('createdAt')} >=`, input.from)
+  compare(`${field('createdAt')} <=`, input.to)
+  return { condition: conditions.length > 0 ? conditions.join(' AND ') : 'TRUE', values }
+}
+
+function field(name: string): string {
+  return `json_extract(run.data, '$.${name}')`
+}

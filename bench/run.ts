@@ -11,7 +11,20 @@ import { root } from '../scripts/local-host.ts'
 import { ourSettings } from './peers/trigger-do.ts'
 
 /** Each is a file of this folder that exports `run`. */
-const benchmarks = ['throughput', 'fan-out', 'wakes', 'cost', 'capacity', 'cpu', 'libraries', 'start-up', 'memory', 'lists']
+const benchmarks = [
+  'throughput',
+  'fan-out',
+  'wakes',
+  'cost',
+  'capacity',
+  'cpu',
+  'libraries',
+  'start-up',
+  'memory',
+  'lists',
+  'api',
+  'queues',
+]
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

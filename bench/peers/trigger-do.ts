@@ -20,6 +20,8 @@ export interface OurOptions {
   entry?: string
   /** Folder of the project to deploy. */
   project?: string
+  /** Runs at once in the environment. */
+  concurrency?: number
 }
 
 const projectRef = 'proj_benchbenchbenchbench'
@@ -28,7 +30,7 @@ export const ourSettings: Record<string, string> = { RATE_LIMIT: 'off', ENVIRONM
 export async function startOurs(options: OurOptions = {}): Promise<OurPeer> {
   const state = scratchFolder('state')
   const before = new Set(workerdProcesses())
-  Object.assign(process.env, ourSettings)
+  Object.assign(process.env, ourSettings, options.concurrency ? { ENVIRONMENT_CONCURRENCY: String(options.concurrency) } : {})
   build()
   const secrets = ensureSecrets(state)
   // A benchmark may keep workerd busy for longer than the host's patience with a task that never yields.

@@ -1,9 +1,13 @@
 /** Links to stored packets, and the objects behind the links, served from our own origin (design §5: stored packets). */
+import { allowsAny } from '../auth/scopes.ts'
 import { OperationError } from '../contracts/errors.ts'
 import { limits } from '../contracts/limits.ts'
 import { cleanPacketPath } from '../contracts/packets.ts'
-import { openLink, presignPacket } from '../operations/packets.ts'
-import { environmentOf, linkKey, originOf } from './request.ts'
+import type { Caller } from '../contracts/rpc.ts'
+import type { EnvironmentPrincipal } from '../operations/authenticate.ts'
+import { openLink, packetOwners, presignPacket } from '../operations/packets.ts'
+import { getRun } from '../operations/runs.ts'
+import { environmentOf, linkKey, originOf, readRequirements, requireScope } from './request.ts'
 import * as responses from './responses.ts'
 import { type App, type Ctx, route } from './route.ts'
 
@@ -40,10 +44,10 @@ export function packetRoutes(app: App): void {
         tag,
       },
       async (c) => {
-        const { caller } = await environmentOf(c, { publicToken: true })
-        return c.json({
-          presignedUrl: await presignPacket(c.env, caller.environment, originOf(c), 'GET', packetPath(c, version)),
-        })
+        const { principal, caller } = await environmentOf(c, { publicToken: true })
+        const path = packetPath(c, version)
+        if (principal.scopes) await requireOwner(c, principal, caller, path)
+        return c.json({ presignedUrl: await presignPacket(c.env, caller.environment, originOf(c), 'GET', path) })
       },
     )
   }
@@ -96,6 +100,15 @@ export function packetRoutes(app: App): void {
       return c.body(null, 200)
     },
   )
+}
+
+/** A public token gets a packet when it may read one of the runs that refer to it. */
+async function requireOwner(c: Ctx, principal: EnvironmentPrincipal, caller: Caller, path: string): Promise<void> {
+  for (const id of await packetOwners(c.env, caller, path)) {
+    const run = await getRun(c.env, caller, id).catch(() => undefined)
+    if (run && allowsAny(principal.scopes, readRequirements(run))) return
+  }
+  requireScope(principal, [])
 }
 
 /** Clients send the path with `%2F` or with literal slashes. */

@@ -3,6 +3,7 @@ import { z } from 'zod'
 import { signPublicToken } from '../auth/jwt.ts'
 import { parseDuration } from '../contracts/durations.ts'
 import { OperationError } from '../contracts/errors.ts'
+import type { EnvironmentPrincipal } from '../operations/authenticate.ts'
 import { seed } from '../operations/projects.ts'
 import { resetIdempotencyKey } from '../operations/runs.ts'
 import { environmentOf, readBody, readText, requireScope } from './request.ts'
@@ -73,8 +74,9 @@ export function platformRoutes(app: App): void {
       body: jwtSchema,
     },
     async (c) => {
+      const { principal } = await environmentOf(c)
       const body = await readBody(c, jwtSchema, { optional: true, older: true })
-      return mintToken(c, body.claims?.scopes ?? [], body.expirationTime, false)
+      return mintToken(c, principal, body.claims?.scopes ?? [], body.expirationTime, false)
     },
   )
 
@@ -95,8 +97,9 @@ export function platformRoutes(app: App): void {
       body: publicSchema,
     },
     async (c) => {
+      const { principal } = await environmentOf(c)
       const body = await readBody(c, publicSchema, { older: true })
-      return mintToken(c, body.scopes, body.expirationTime, body.oneTimeUse ?? false)
+      return mintToken(c, principal, body.scopes, body.expirationTime, body.oneTimeUse ?? false)
     },
   )
 
@@ -144,8 +147,13 @@ export function platformRoutes(app: App): void {
   )
 }
 
-async function mintToken(c: Ctx, scopes: string[], expiration: string | number, oneTimeUse: boolean): Promise<Response> {
-  const { principal } = await environmentOf(c)
+async function mintToken(
+  c: Ctx,
+  principal: EnvironmentPrincipal,
+  scopes: string[],
+  expiration: string | number,
+  oneTimeUse: boolean,
+): Promise<Response> {
   const now = Date.now()
   const seconds =
     typeof expiration === 'number'

@@ -5,7 +5,7 @@ import { allowsAny, type Requirement } from '../auth/scopes.ts'
 import { OperationError } from '../contracts/errors.ts'
 import { limits } from '../contracts/limits.ts'
 import type { EnvironmentAccess } from '../contracts/objects.ts'
-import type { Caller } from '../contracts/rpc.ts'
+import type { Caller, RunDetail } from '../contracts/rpc.ts'
 import { modernApiVersion } from '../contracts/statuses.ts'
 import { authenticate, callerOf, type EnvironmentPrincipal, type UserPrincipal } from '../operations/authenticate.ts'
 import type { Ctx } from './route.ts'
@@ -79,6 +79,16 @@ export function requireScope(principal: EnvironmentPrincipal, requirements: Requ
   throw new OperationError('FORBIDDEN', 'Unauthorized', {
     body: { code: 'unauthorized', param: 'access_token', type: 'authorization' },
   })
+}
+
+/** Any of these lets a public token read a run. */
+export function readRequirements(run: Pick<RunDetail, 'id' | 'task' | 'tags' | 'batchId'>): Requirement[] {
+  return [
+    { action: 'read', type: 'runs', id: run.id },
+    { action: 'read', type: 'tasks', id: run.task },
+    ...run.tags.map((id) => ({ action: 'read', type: 'tags', id })),
+    ...(run.batchId ? [{ action: 'read', type: 'batch', id: run.batchId }] : []),
+  ]
 }
 
 /** What a signed link names, or nothing when the address cannot be read. */

@@ -10,7 +10,7 @@ import { presignPacket } from '../operations/packets.ts'
 import { environmentFor, environmentSlug } from '../operations/projects.ts'
 import * as runs from '../operations/runs.ts'
 import { iso, presentDetail, presentListItem } from './present-run.ts'
-import { environmentOf, isModern, originOf, queryError, readBody, requireScope, userOf } from './request.ts'
+import { environmentOf, isModern, originOf, queryError, readBody, readRequirements, requireScope, userOf } from './request.ts'
 import * as responses from './responses.ts'
 import { type App, type Ctx, route } from './route.ts'
 import { scheduleOfRun } from './schedules.ts'
@@ -253,12 +253,7 @@ export async function readableRun(
 ): Promise<{ run: RunDetail; identity: EnvironmentIdentity; principal: EnvironmentPrincipal; caller: Caller }> {
   const { principal, caller } = await environmentOf(c, { publicToken: true })
   const run = await runs.getRun(c.env, caller, c.req.param('runId') as string, 'Not found', retryMiss)
-  requireScope(principal, [
-    { action: 'read', type: 'runs', id: run.id },
-    { action: 'read', type: 'tasks', id: run.task },
-    ...run.tags.map((id) => ({ action: 'read', type: 'tags', id })),
-    ...(run.batchId ? [{ action: 'read', type: 'batch', id: run.batchId }] : []),
-  ])
+  requireScope(principal, readRequirements(run))
   return { run, identity: principal.access.identity, principal, caller }
 }
 

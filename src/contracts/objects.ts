@@ -105,6 +105,8 @@ export interface EnvironmentObject {
   cancelRun(caller: Caller, runId: string, reason?: string): Promise<RpcResult<{ id: string; alreadyFinished: boolean }>>
   rescheduleRun(caller: Caller, runId: string, delayUntil: number): Promise<RpcResult<RunDetail>>
   addTags(caller: Caller, runId: string, tags: string[]): Promise<RpcResult<{ added: number }>>
+  /** Runs whose payload is the stored packet of this path, as far as the path itself does not name the run. */
+  packetOwners(caller: Caller, path: string): Promise<RpcResult<string[]>>
   updateMetadata(
     caller: Caller,
     runId: string,

@@ -36,7 +36,7 @@ import type { Due } from '../core/run/due-list.ts'
 import { isFinal, move } from '../core/run/statuses.ts'
 import { putSetting, readSetting } from '../storage/document-table.ts'
 import { migrateEnvironment } from '../storage/migrations.ts'
-import { deleteKey, findKey, readPackets, writeTags } from '../storage/run-table.ts'
+import { deleteKey, findKey, packetOwners, readPackets, writeTags } from '../storage/run-table.ts'
 import { Archive } from './environment/archive.ts'
 import { finish, frozen, intoQueue, lost, startAttempt } from './environment/attempts.ts'
 import { abortUnsealed, addBatchItems, createBatch } from './environment/batches.ts'
@@ -293,6 +293,10 @@ export class EnvironmentDO extends DurableObject<Env> implements EnvironmentObje
       turn.state.changed(run, turn.now)
       return value(detail(turn.state, run))
     })
+  }
+
+  async packetOwners(caller: Caller, path: string): Promise<RpcResult<string[]>> {
+    return this.refuse(caller) ?? value(packetOwners(this.state.sql, path))
   }
 
   addTags(caller: Caller, runId: string, tags: string[]): Promise<RpcResult<{ added: number }>> {

@@ -4,7 +4,8 @@ import type { Env } from '../contracts/bindings.ts'
 import { OperationError } from '../contracts/errors.ts'
 import { limits } from '../contracts/limits.ts'
 import { packetExtension, packetKey } from '../contracts/packets.ts'
-import type { EnvironmentIdentity, Packet } from '../contracts/rpc.ts'
+import type { Caller, EnvironmentIdentity, Packet } from '../contracts/rpc.ts'
+import { callEnvironment } from './objects.ts'
 
 /** The packet of a trigger body: `payloadType` decides how the value is read (api-surface.md §5). */
 export function packetOf(payload: unknown, payloadType = 'application/json'): Packet {
@@ -42,6 +43,13 @@ export async function presignPacket(
     type: '',
     expiresAt: Date.now() + limits.presignMs,
   })}`
+}
+
+/** Runs that refer to a stored packet: the one its path names, or those that were triggered with it. */
+export async function packetOwners(env: Env, caller: Caller, path: string): Promise<string[]> {
+  const named = /(?:^|\/)(run_[0-9a-v]{26})(?=\/|$)/.exec(path)?.[1]
+  if (named) return [named]
+  return callEnvironment(env, caller.environment.locator, '0', (environment) => environment.packetOwners(caller, path))
 }
 
 /** A stored packet as a plain value; SuperJSON is unwrapped to its `json` part. */

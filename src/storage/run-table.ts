@@ -158,6 +158,17 @@ export function writeResult(sql: SqlStorage, runId: string, result: Pick<StoredP
 
 /** The task name of used one-time tokens in the table of keys: none a task can have. */
 export const oneTimeTokens = '$one-time-token'
+/** The same for stored packets whose name does not say whose they are: which runs refer to them. */
+const storedPackets = '$stored-packet'
+const ownersRead = 20
+
+export function notePacketOwner(sql: SqlStorage, path: string, runId: string, expiresAt: number): void {
+  putKey(sql, storedPackets, `${path}\n${runId}`, runId, expiresAt)
+}
+export function packetOwners(sql: SqlStorage, path: string): string[] {
+  const query = 'SELECT run_id FROM idempotency_keys WHERE task = ? AND key > ? AND key < ? LIMIT ?'
+  return [...sql.exec<{ run_id: string }>(query, storedPackets, `${path}\n`, `${path}\n~`, ownersRead)].map((row) => row.run_id)
+}
 
 export function findKey(sql: SqlStorage, task: string, key: string): { runId: string; expiresAt: number } | undefined {
   const row = [
@@ -208,5 +219,5 @@ export function oldestRun(sql: SqlStorage): string | undefined {
 }
 
 export function deleteExpiredTokens(sql: SqlStorage, now: number): void {
-  sql.exec('DELETE FROM idempotency_keys WHERE task = ? AND expires_at < ?', oneTimeTokens, now)
+  sql.exec('DELETE FROM idempotency_keys WHERE task IN (?, ?) AND expires_at < ?', oneTimeTokens, storedPackets, now)
 }

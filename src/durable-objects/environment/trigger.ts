@@ -2,7 +2,15 @@
 import type { RpcResult, TaskDefinition, TriggerInput, TriggerResult } from '../../contracts/rpc.ts'
 import { declaresQueue } from '../../core/queue/declared.ts'
 import { freesIdempotencyKey, isFinal } from '../../core/run/statuses.ts'
-import { deleteKey, findKey, oneTimeTokens, putKey, readChildren, type StoredRun } from '../../storage/run-table.ts'
+import {
+  deleteKey,
+  findKey,
+  notePacketOwner,
+  oneTimeTokens,
+  putKey,
+  readChildren,
+  type StoredRun,
+} from '../../storage/run-table.ts'
 import { intoQueue } from './attempts.ts'
 import { optional, refusal, type Turn, value } from './state.ts'
 import { blockOn } from './waits.ts'
@@ -11,6 +19,8 @@ const developmentTtl = '10m'
 
 const runTreeDepth = 100
 const oneTimeMs = 30 * 86_400_000
+/** Longer than a stored packet is of use: its run is deleted before. */
+const packetOwnerMs = 400 * 86_400_000
 
 export function trigger(turn: Turn, input: TriggerInput): RpcResult<TriggerResult> {
   const { state, now } = turn
@@ -128,6 +138,8 @@ export function trigger(turn: Turn, input: TriggerInput): RpcResult<TriggerResul
   }
   state.add(run, { payload: options.payload, ...optional('metadata', options.metadata) })
   spendOneTime(turn, options.oneTimeToken, run.id)
+  const stored = options.payload?.dataType === 'application/store' ? options.payload.data : undefined
+  if (stored && !stored.includes(run.id)) notePacketOwner(state.sql, stored, run.id, now + packetOwnerMs)
   if (options.idempotencyKey)
     putKey(state.sql, input.task, options.idempotencyKey, run.id, options.idempotencyKeyExpiresAt ?? now + 2_592_000_000)
   if (delayed) state.due.add({ at: options.delayUntil as number, kind: 'start', id: run.id })

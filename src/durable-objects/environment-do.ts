@@ -181,12 +181,17 @@ export class EnvironmentDO extends DurableObject<Env> implements EnvironmentObje
     else if (due.kind === 'cancel' && isFinal(run.status)) {
       if (run.engine.lease > 0) turn.executors.release(turn, run)
       finalise(turn, run)
-    } else if (due.kind === 'start' && run.engine.dueAt !== undefined && run.engine.dueAt <= turn.now) this.startDue(turn, run)
+    } else if (due.kind === 'start' && run.engine.dueAt !== undefined) {
+      if (run.engine.dueAt <= turn.now) this.startDue(turn, run)
+      // Pushed back since: a debounced run has one item, which moves along when it comes up.
+      else if (run.engine.debounce) turn.state.due.add({ ...due, at: run.engine.dueAt })
+    }
   }
 
   private startDue(turn: Turn, run: Parameters<typeof intoQueue>[1]): void {
     run.engine.dueAt = undefined
     if (run.status === 'DELAYED') {
+      turn.state.forgetDebounced(run)
       run.status = move(run.status, 'PENDING')
       run.queuedAt = turn.now
       intoQueue(turn, run)

@@ -30,6 +30,8 @@ export interface RunEngine {
   /** This attempt was started more than once: its calls may repeat earlier ones. */
   restarted?: boolean
   lockToVersion?: string
+  /** Delayed: triggers with this key become this run. `since`: when the first came. */
+  debounce?: { key: string; since: number; operations: string[] }
   /** The isolate was killed under it: it restarts alone in a shard of its own. */
   ownShard?: boolean
 }
@@ -141,6 +143,12 @@ export function readPackets(sql: SqlStorage, runId: string): StoredPackets {
     ...(row.error ? { error: JSON.parse(row.error) } : {}),
     spans: row.spans ? JSON.parse(row.spans) : [],
   }
+}
+
+/** Another trigger's input for a run that was not started; without metadata, the old stays. */
+export function writeInput(sql: SqlStorage, runId: string, input: Pick<StoredPackets, 'payload' | 'metadata'>): void {
+  sql.exec('UPDATE packets SET payload = ? WHERE run_id = ?', input.payload ? JSON.stringify(input.payload) : null, runId)
+  if (input.metadata) writeMetadata(sql, runId, input.metadata)
 }
 
 export function readMetadata(sql: SqlStorage, runId: string): Packet | undefined {

@@ -21,6 +21,7 @@ import {
   updateRun,
   type Wait,
   walkRuns,
+  writeInput,
 } from '../../storage/run-table.ts'
 import type { Executors } from './executors.ts'
 
@@ -78,6 +79,8 @@ export class EnvironmentState {
   keyEpoch = 0
   effects: Effect[] = []
   operations = new Map<string, string>()
+  /** Task and debounce key → the delayed run that further triggers become. */
+  private debounced = new Map<string, string>()
   /** `run:…`, `batch:…` or `token:…` → the runs that wait for it. Hints: whoever follows one checks that it still holds. */
   private waiters = new Map<string, Set<string>>()
   /** Run → open batches that count it; a cached run can be an item of several. */
@@ -110,6 +113,7 @@ export class EnvironmentState {
     this.dirty.clear()
     this.versions.clear()
     this.operations.clear()
+    this.debounced.clear()
     this.waiters.clear()
     this.batchesOf.clear()
     this.openRuns.clear()
@@ -128,11 +132,11 @@ export class EnvironmentState {
     const recent = walkRuns(this.sql, { descending: true, limit: operationsRecalled })
     for (const run of recent) {
       if (run.createdAt < now - operationsRecalledMs) break
-      this.operations.set(run.engine.operationId, run.id)
+      this.rememberOperations(run)
     }
     for (const run of readLiveRuns(this.sql)) {
       this.live.set(run.id, run)
-      this.operations.set(run.engine.operationId, run.id)
+      this.rememberOperations(run)
       this.remember(run)
     }
     for (const batch of recentBatches<StoredBatch>(this.sql, batchesRecalled)) this.rememberKeys(batch)
@@ -145,9 +149,15 @@ export class EnvironmentState {
     if (oldestRun(this.sql)) this.planArchive(now + archiveAfterLoadMs, true)
   }
 
+  /** Its own, and those of triggers that became this run. */
+  private rememberOperations({ id, engine }: StoredRun): void {
+    for (const operation of [engine.operationId, ...(engine.debounce?.operations ?? [])]) this.operations.set(operation, id)
+  }
+
   private remember(run: StoredRun): void {
     const { engine } = run
     if (engine.lease > 0) this.join(run.id, engine.slot)
+    if (run.status === 'DELAYED') this.rememberDebounced(run)
     if (engine.holdsSlot) occupy(this.admission, run.queue, run.concurrencyKey ?? '')
     else if (run.status === 'PENDING' && engine.dueAt === undefined) this.enqueue(run)
     else if (engine.resuming) this.enqueue(run)
@@ -253,6 +263,25 @@ export class EnvironmentState {
     run.updatedAt = now
     const known = this.dirty.get(run.id)
     if (!known) this.dirty.set(run.id, { run })
+  }
+
+  rememberDebounced(run: StoredRun): void {
+    if (run.engine.debounce) this.debounced.set(debounceName(run.task, run.engine.debounce.key), run.id)
+  }
+  /** It is not delayed any more, or another run has its key. */
+  forgetDebounced(run: StoredRun): void {
+    if (!run.engine.debounce) return
+    const name = debounceName(run.task, run.engine.debounce.key)
+    if (this.debounced.get(name) === run.id) this.debounced.delete(name)
+  }
+  debouncedRun(task: string, key: string): StoredRun | undefined {
+    const run = this.live.get(this.debounced.get(debounceName(task, key)) ?? '')
+    return run?.status === 'DELAYED' ? run : undefined
+  }
+  replaceInput(run: StoredRun, input: Pick<StoredPackets, 'payload' | 'metadata'>): void {
+    const known = this.dirty.get(run.id)
+    if (known?.packets) known.packets = { ...known.packets, ...input }
+    else writeInput(this.sql, run.id, input)
   }
 
   /** A new run's packets are not in the table yet. */
@@ -376,6 +405,10 @@ export class EnvironmentState {
     }
     return undefined
   }
+}
+
+function debounceName(task: string, key: string): string {
+  return JSON.stringify([task, key])
 }
 
 export function refusal(code: string, message: string, status: number): RpcResult<never> {

@@ -4,6 +4,7 @@ import { declaresQueue } from '../../core/queue/declared.ts'
 import { freesIdempotencyKey, isFinal } from '../../core/run/statuses.ts'
 import { deleteKey, findKey, oneTimeTokens, putKey, readChildren, type StoredRun } from '../../storage/run-table.ts'
 import { intoQueue } from './attempts.ts'
+import { joinDebounced } from './debounce.ts'
 import { optional, refusal, type Turn, value } from './state.ts'
 import { blockOn } from './waits.ts'
 
@@ -71,17 +72,25 @@ export function trigger(turn: Turn, input: TriggerInput): RpcResult<TriggerResul
       422,
     )
   }
+  const joined = joinDebounced(turn, input)
+  if (joined) {
+    spendOneTime(turn, options.oneTimeToken, joined.id)
+    if (waitingParent) blockOn(turn, waitingParent, { kind: 'run', runId: joined.id })
+    return value({ id: joined.id, isCached: false })
+  }
   // A replay keeps its queue only while that exists (8.9).
   const isGone = options.replayOf !== undefined && options.queue && state.version && !declaresQueue(state.version, options.queue)
   const queue = (isGone ? undefined : options.queue) ?? task?.queue?.name ?? `task/${input.task}`
-  const delayed = options.delayUntil !== undefined && options.delayUntil > now
+  const { debounce } = options
+  const delayUntil = options.delayUntil ?? (debounce ? now + debounce.delayMs : undefined)
+  const delayed = delayUntil !== undefined && delayUntil > now
   const run: StoredRun = {
     id: input.runId,
     task: input.task,
     status: delayed ? 'DELAYED' : 'PENDING',
     createdAt: options.createdAt ?? now,
     updatedAt: now,
-    ...(delayed ? { delayUntil: options.delayUntil } : { queuedAt: now }),
+    ...(delayed ? { delayUntil } : { queuedAt: now }),
     tags: options.tags ?? [],
     queue,
     ...optional('concurrencyKey', options.concurrencyKey),
@@ -114,15 +123,13 @@ export function trigger(turn: Turn, input: TriggerInput): RpcResult<TriggerResul
       slot: 0,
       // A waited-for child sorts with its parent, ahead of what was triggered since (2.35).
       score:
-        (options.resumeParentOnCompletion && parent
-          ? parent.engine.score + parent.priorityMs
-          : delayed
-            ? (options.delayUntil as number)
-            : now) - (options.priorityMs ?? 0),
+        (options.resumeParentOnCompletion && parent ? parent.engine.score + parent.priorityMs : delayed ? delayUntil : now) -
+        (options.priorityMs ?? 0),
       holdsSlot: false,
       waits: [],
       lost: 0,
-      ...optional('dueAt', delayed ? options.delayUntil : undefined),
+      ...optional('dueAt', delayed ? delayUntil : undefined),
+      ...optional('debounce', delayed && debounce ? { key: debounce.key, since: now, operations: [] } : undefined),
       ...optional('lockToVersion', locked?.version),
     },
   }
@@ -130,8 +137,10 @@ export function trigger(turn: Turn, input: TriggerInput): RpcResult<TriggerResul
   spendOneTime(turn, options.oneTimeToken, run.id)
   if (options.idempotencyKey)
     putKey(state.sql, input.task, options.idempotencyKey, run.id, options.idempotencyKeyExpiresAt ?? now + 2_592_000_000)
-  if (delayed) state.due.add({ at: options.delayUntil as number, kind: 'start', id: run.id })
-  else intoQueue(turn, run)
+  if (delayed) {
+    state.due.add({ at: delayUntil, kind: 'start', id: run.id })
+    state.rememberDebounced(run)
+  } else intoQueue(turn, run)
   if (waitingParent) blockOn(turn, waitingParent, { kind: 'run', runId: run.id })
   return value({ id: run.id, isCached: false })
 }

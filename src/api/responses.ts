@@ -270,6 +270,13 @@ export const queue = z
     queued: count,
     paused: z.boolean(),
     concurrencyLimit: z.number().nullable(),
+    concurrency: z.object({
+      current: z.number().nullable(),
+      base: z.number().nullable(),
+      override: z.number().nullable(),
+      overriddenAt: date.nullable(),
+      overriddenBy: z.string().nullable(),
+    }),
     releaseConcurrencyOnWaitpoint: z.boolean(),
   })
   .openapi('Queue')

@@ -18,6 +18,7 @@ export const limits = {
   tokenCreateBodyBytes: 10_240,
   tokenCompleteBodyBytes: 3_145_728,
   idempotencyKeyChars: 2_048,
+  queueConcurrency: 100_000,
   debounceKeyChars: 512,
   /** The SDK documents one second as the least. */
   debounceDelayMs: 1_000,

@@ -14,6 +14,7 @@ import {
   type EnvironmentObject,
   objectNames,
   type QueueRecord,
+  type QueueRef,
   timerNames,
   type WaitpointRecord,
 } from '../contracts/objects.ts'
@@ -44,7 +45,8 @@ import { cancel, expire, finalise } from './environment/endings.ts'
 import { Executors } from './environment/executors.ts'
 import { GroupCommit } from './environment/group-commit.ts'
 import { type MetadataUpdate, updateMetadata } from './environment/metadata.ts'
-import { detail, listRuns, listTokens, queueNamed, queues } from './environment/reads.ts'
+import { overrideQueue, pauseQueue, queues, readQueue, resetQueue } from './environment/queues.ts'
+import { detail, listRuns, listTokens } from './environment/reads.ts'
 import { type Effect, EnvironmentState, leaseCheckMs, refusal, type Turn, value } from './environment/state.ts'
 import { trigger } from './environment/trigger.ts'
 import {
@@ -191,7 +193,7 @@ export class EnvironmentDO extends DurableObject<Env> implements EnvironmentObje
   private startDue(turn: Turn, run: Parameters<typeof intoQueue>[1]): void {
     run.engine.dueAt = undefined
     if (run.status === 'DELAYED') {
-      turn.state.forgetDebounced(run)
+      turn.state.debounced.remove(run)
       run.status = move(run.status, 'PENDING')
       run.queuedAt = turn.now
       intoQueue(turn, run)
@@ -405,20 +407,24 @@ export class EnvironmentDO extends DurableObject<Env> implements EnvironmentObje
     return this.refuse(caller) ?? value({ queues: all.slice(start, start + input.perPage), count: all.length })
   }
 
-  async getQueue(caller: Caller, ref: { by: 'id' | 'name'; value: string }): Promise<RpcResult<QueueRecord>> {
-    const found = queueNamed(this.state, ref)
-    return this.refuse(caller) ?? (found ? value(found.record) : refusal('NOT_FOUND', 'queue-not-found', 404))
+  async getQueue(caller: Caller, ref: QueueRef): Promise<RpcResult<QueueRecord>> {
+    return this.refuse(caller) ?? readQueue(this.state, ref)
   }
 
-  pauseQueue(caller: Caller, ref: { by: 'id' | 'name'; value: string }, paused: boolean): Promise<RpcResult<QueueRecord>> {
-    return this.as(caller, (turn) => {
-      const found = queueNamed(turn.state, ref)
-      if (!found) return refusal('NOT_FOUND', 'queue-not-found', 404)
-      if (paused) turn.state.admission.paused.add(found.name)
-      else turn.state.admission.paused.delete(found.name)
-      putSetting(turn.state.sql, 'pausedQueues', [...turn.state.admission.paused])
-      return value({ ...found.record, paused })
-    })
+  pauseQueue(caller: Caller, ref: QueueRef, paused: boolean): Promise<RpcResult<QueueRecord>> {
+    return this.as(caller, (turn) => pauseQueue(turn, ref, paused))
+  }
+
+  overrideQueue(
+    caller: Caller,
+    ref: QueueRef,
+    override: { limit: number } | { percent: number },
+  ): Promise<RpcResult<QueueRecord>> {
+    return this.as(caller, (turn) => overrideQueue(turn, ref, override))
+  }
+
+  resetQueue(caller: Caller, ref: QueueRef): Promise<RpcResult<QueueRecord>> {
+    return this.as(caller, (turn) => resetQueue(turn, ref))
   }
 
   async setVersion(identity: EnvironmentIdentity, current: WorkerVersion, variables: Record<string, string>): Promise<void> {

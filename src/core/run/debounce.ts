@@ -19,3 +19,34 @@ export function pushBack(run: { since: number; delayUntil: number }, debounce: D
   if (debounce.maxDelayMs !== undefined && target > run.since + debounce.maxDelayMs) return undefined
   return Math.max(target, run.delayUntil)
 }
+
+interface Debounced {
+  id: string
+  task: string
+  engine: { debounce?: { key: string } }
+}
+
+/** Task and debounce key → the delayed run that further triggers become. */
+export class DebouncedRuns {
+  private readonly ids = new Map<string, string>()
+
+  add(run: Debounced): void {
+    if (run.engine.debounce) this.ids.set(nameOf(run.task, run.engine.debounce.key), run.id)
+  }
+  /** It is not delayed any more, or another run has its key. */
+  remove(run: Debounced): void {
+    if (!run.engine.debounce) return
+    const name = nameOf(run.task, run.engine.debounce.key)
+    if (this.ids.get(name) === run.id) this.ids.delete(name)
+  }
+  find(task: string, key: string): string | undefined {
+    return this.ids.get(nameOf(task, key))
+  }
+  clear(): void {
+    this.ids.clear()
+  }
+}
+
+function nameOf(task: string, key: string): string {
+  return JSON.stringify([task, key])
+}

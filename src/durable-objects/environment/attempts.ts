@@ -11,7 +11,7 @@ import { isFinal, move } from '../../core/run/statuses.ts'
 import { readPackets, type StoredRun, writeResult } from '../../storage/run-table.ts'
 import { end, finalise } from './endings.ts'
 import { applyFlushed } from './metadata.ts'
-import { queueId } from './reads.ts'
+import { queueId } from './queues.ts'
 import { optional, refusal, type Turn, value } from './state.ts'
 
 const spanBytes = 1_048_576

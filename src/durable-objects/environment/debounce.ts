@@ -10,14 +10,14 @@ const operationsKept = 20
 export function joinDebounced(turn: Turn, input: TriggerInput): StoredRun | undefined {
   const { state, now } = turn
   const { debounce } = input.options
-  const run = debounce ? state.debouncedRun(input.task, debounce.key) : undefined
+  const run = debounce ? state.live.get(state.debounced.find(input.task, debounce.key) ?? '') : undefined
   const known = run?.engine.debounce
-  if (!debounce || !run || !known) return undefined
+  if (!debounce || !known || run?.status !== 'DELAYED') return undefined
   const before = run.delayUntil ?? now
   const delayUntil = pushBack({ since: known.since, delayUntil: before }, debounce, now)
   if (delayUntil === undefined) {
     // It goes off when it was going to; the run made now takes the key.
-    state.forgetDebounced(run)
+    state.debounced.remove(run)
     delete run.engine.debounce
     state.changed(run, now)
     return undefined

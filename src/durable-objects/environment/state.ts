@@ -5,6 +5,8 @@
 import type { BatchRecord } from '../../contracts/objects.ts'
 import type { Caller, EnvironmentIdentity, RpcResult, WorkerVersion } from '../../contracts/rpc.ts'
 import { type AdmissionState, enqueue, newAdmission, occupy, release, withdraw } from '../../core/queue/admission.ts'
+import { type QueueOverride, queueLimits } from '../../core/queue/limits.ts'
+import { DebouncedRuns } from '../../core/run/debounce.ts'
 import { DueList, type HeldBack } from '../../core/run/due-list.ts'
 import { isFinal } from '../../core/run/statuses.ts'
 import { isNewerVersion } from '../../core/run/versions.ts'
@@ -79,8 +81,9 @@ export class EnvironmentState {
   keyEpoch = 0
   effects: Effect[] = []
   operations = new Map<string, string>()
-  /** Task and debounce key → the delayed run that further triggers become. */
-  private debounced = new Map<string, string>()
+  limits: ReturnType<typeof queueLimits> = new Map()
+  overrides = new Map<string, QueueOverride>()
+  readonly debounced = new DebouncedRuns()
   /** `run:…`, `batch:…` or `token:…` → the runs that wait for it. Hints: whoever follows one checks that it still holds. */
   private waiters = new Map<string, Set<string>>()
   /** Run → open batches that count it; a cached run can be an item of several. */
@@ -128,6 +131,7 @@ export class EnvironmentState {
     this.leasesReserved = Math.max(readSetting<number>(this.sql, 'leases') ?? 0, this.leasesReserved)
     this.lease = this.leasesReserved
     for (const queue of readSetting<string[]>(this.sql, 'pausedQueues') ?? []) this.admission.paused.add(queue)
+    this.overrides = new Map(Object.entries(readSetting<Record<string, QueueOverride>>(this.sql, 'queueOverrides') ?? {}))
     this.applyLimits()
     const recent = walkRuns(this.sql, { descending: true, limit: operationsRecalled })
     for (const run of recent) {
@@ -157,7 +161,7 @@ export class EnvironmentState {
   private remember(run: StoredRun): void {
     const { engine } = run
     if (engine.lease > 0) this.join(run.id, engine.slot)
-    if (run.status === 'DELAYED') this.rememberDebounced(run)
+    if (run.status === 'DELAYED') this.debounced.add(run)
     if (engine.holdsSlot) occupy(this.admission, run.queue, run.concurrencyKey ?? '')
     else if (run.status === 'PENDING' && engine.dueAt === undefined) this.enqueue(run)
     else if (engine.resuming) this.enqueue(run)
@@ -265,19 +269,6 @@ export class EnvironmentState {
     if (!known) this.dirty.set(run.id, { run })
   }
 
-  rememberDebounced(run: StoredRun): void {
-    if (run.engine.debounce) this.debounced.set(debounceName(run.task, run.engine.debounce.key), run.id)
-  }
-  /** It is not delayed any more, or another run has its key. */
-  forgetDebounced(run: StoredRun): void {
-    if (!run.engine.debounce) return
-    const name = debounceName(run.task, run.engine.debounce.key)
-    if (this.debounced.get(name) === run.id) this.debounced.delete(name)
-  }
-  debouncedRun(task: string, key: string): StoredRun | undefined {
-    const run = this.live.get(this.debounced.get(debounceName(task, key)) ?? '')
-    return run?.status === 'DELAYED' ? run : undefined
-  }
   replaceInput(run: StoredRun, input: Pick<StoredPackets, 'payload' | 'metadata'>): void {
     const known = this.dirty.get(run.id)
     if (known?.packets) known.packets = { ...known.packets, ...input }
@@ -371,15 +362,18 @@ export class EnvironmentState {
     if (known) this.versions.set(name, known)
     return known
   }
+  /** Limits change for the next admission, which ends this turn; what runs goes on. */
   private applyLimits(): void {
+    this.limits = queueLimits(this.version, this.overrides, this.concurrency)
     this.admission.limits.clear()
-    for (const queue of this.version?.queues ?? []) {
-      if (typeof queue.concurrencyLimit === 'number') this.admission.limits.set(queue.name, queue.concurrencyLimit)
-    }
-    for (const task of this.version?.tasks ?? []) {
-      const limit = task.queue?.concurrencyLimit
-      if (typeof limit === 'number') this.admission.limits.set(task.queue?.name ?? `task/${task.id}`, limit)
-    }
+    for (const [queue, { current }] of this.limits) if (current !== null) this.admission.limits.set(queue, current)
+  }
+  /** An override outlives deploys, which change what it hides. */
+  override(queue: string, override: QueueOverride | undefined): void {
+    if (override) this.overrides.set(queue, override)
+    else this.overrides.delete(queue)
+    putSetting(this.sql, 'queueOverrides', Object.fromEntries(this.overrides))
+    this.applyLimits()
   }
 
   putBatch(batch: StoredBatch): void {
@@ -405,10 +399,6 @@ export class EnvironmentState {
     }
     return undefined
   }
-}
-
-function debounceName(task: string, key: string): string {
-  return JSON.stringify([task, key])
 }
 
 export function refusal(code: string, message: string, status: number): RpcResult<never> {

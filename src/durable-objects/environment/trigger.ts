@@ -139,7 +139,7 @@ export function trigger(turn: Turn, input: TriggerInput): RpcResult<TriggerResul
     putKey(state.sql, input.task, options.idempotencyKey, run.id, options.idempotencyKeyExpiresAt ?? now + 2_592_000_000)
   if (delayed) {
     state.due.add({ at: delayUntil, kind: 'start', id: run.id })
-    state.rememberDebounced(run)
+    state.debounced.add(run)
   } else intoQueue(turn, run)
   if (waitingParent) blockOn(turn, waitingParent, { kind: 'run', runId: run.id })
   return value({ id: run.id, isCached: false })

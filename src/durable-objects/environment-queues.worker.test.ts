@@ -1,0 +1,106 @@
+/// <reference types="@cloudflare/vitest-plugin/types" />
+import { abortAllDurableObjects } from 'cloudflare:test'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import type { QueueRecord } from '../contracts/objects.ts'
+import type { RpcResult } from '../contracts/rpc.ts'
+import { Environment, FakeExecutors, must, newVersion, until } from './testing.ts'
+
+let executors: FakeExecutors
+let environment: Environment
+
+beforeEach(async () => {
+  executors = new FakeExecutors()
+  environment = new Environment(executors)
+  await environment.deploy('a', 'b')
+})
+afterEach(() => vi.restoreAllMocks())
+
+const narrow = { by: 'name', value: 'narrow' } as const
+const override = (change: { limit: number } | { percent: number }): Promise<RpcResult<QueueRecord>> =>
+  environment.object.overrideQueue(environment.caller, narrow, change)
+const reset = (): Promise<RpcResult<QueueRecord>> => environment.object.resetQueue(environment.caller, narrow)
+const read = async (): Promise<QueueRecord> => must(await environment.object.getQueue(environment.caller, narrow))
+
+async function deployNarrow(concurrencyLimit: number | undefined, version: string): Promise<void> {
+  const next = newVersion(['a', 'b'], version)
+  next.queues = concurrencyLimit === undefined ? [] : [{ name: 'narrow', concurrencyLimit }]
+  await environment.object.setVersion(environment.identity, next, {})
+}
+
+async function trigger(count: number): Promise<string[]> {
+  const ids = []
+  for (let i = 0; i < count; i++) ids.push(await environment.trigger('a', { queue: 'narrow' }))
+  return ids
+}
+const startedOf = (ids: string[]): number => ids.filter((id) => executors.started(id).length > 0).length
+
+describe('a queue whose limit is overridden', () => {
+  it('takes more at once, and after a lower limit nothing until enough have ended', async () => {
+    const ids = await trigger(6)
+    await until(() => startedOf(ids) === 2)
+    expect(must(await override({ limit: 4 })).concurrencyLimit).toBe(4)
+    expect(await read()).toMatchObject({ running: 4, queued: 2 })
+    await until(() => startedOf(ids) === 4)
+    must(await override({ limit: 1 }))
+    for (const id of ids.slice(0, 3)) await environment.finish(id)
+    expect(startedOf(ids)).toBe(4)
+    expect((await read()).running).toBe(1)
+    await environment.finish(ids[3] as string)
+    await until(() => startedOf(ids) === 5)
+    expect(must(await reset()).concurrencyLimit).toBe(2)
+    expect(await read()).toMatchObject({ running: 2, queued: 0 })
+    await until(() => startedOf(ids) === 6)
+  })
+
+  it('keeps it through deploys and resets, and goes back to what was deployed last', async () => {
+    must(await override({ limit: 1 }))
+    await deployNarrow(7, '20260101.2')
+    await abortAllDurableObjects()
+    expect((await read()).concurrency).toEqual({ current: 1, base: 7, override: 1, overriddenAt: expect.any(Number) })
+    const ids = await trigger(2)
+    await until(() => startedOf(ids) === 1)
+    expect((await read()).queued).toBe(1)
+    expect(must(await reset()).concurrency).toEqual({ current: 7, base: 7, override: null, overriddenAt: null })
+    await until(() => startedOf(ids) === 2)
+    await abortAllDurableObjects()
+    expect((await read()).concurrency.current).toBe(7)
+  })
+
+  it('can be reset when no version declares it any more', async () => {
+    must(await override({ limit: 1 }))
+    await deployNarrow(undefined, '20260101.2')
+    expect((await read()).concurrency).toMatchObject({ current: 1, base: null })
+    must(await reset())
+    expect(await environment.object.getQueue(environment.caller, narrow)).toMatchObject({ ok: false, error: { status: 404 } })
+  })
+
+  it('stays paused, and goes on with it', async () => {
+    must(await environment.object.pauseQueue(environment.caller, narrow, true))
+    must(await override({ limit: 3 }))
+    const ids = await trigger(4)
+    expect((await read()).running).toBe(0)
+    must(await environment.object.pauseQueue(environment.caller, narrow, false))
+    await until(() => startedOf(ids) === 3)
+    expect((await read()).queued).toBe(1)
+  })
+
+  it('can be stopped, and take a share of the environment', async () => {
+    must(await override({ limit: 0 }))
+    const ids = await trigger(1)
+    expect((await read()).queued).toBe(1)
+    expect(must(await override({ percent: 50 })).concurrency.current).toBe(50)
+    await until(() => startedOf(ids) === 1)
+  })
+
+  it('is refused above the environment, and twice to be reset', async () => {
+    expect(await override({ limit: 101 })).toMatchObject({
+      ok: false,
+      error: { status: 400, message: expect.stringContaining('100') },
+    })
+    expect(await reset()).toMatchObject({ ok: false, error: { status: 400, message: 'Queue is not overridden' } })
+    const unknown = { by: 'name', value: 'nobody' } as const
+    expect(await environment.object.overrideQueue(environment.caller, unknown, { limit: 1 })).toMatchObject({
+      error: { status: 404 },
+    })
+  })
+})

@@ -36,6 +36,10 @@ it('A35 overrides the limit of a queue through a deploy until it is reset', { ti
   await hasStatus(first.id, 'EXECUTING')
   expect((await runs.retrieve(second.id)).status).toBe('QUEUED')
 
+  const authorization = `Bearer ${project.secretKey}`
+  const held = await http('GET', `/api/v3/runs/${second.id}`, undefined, { authorization })
+  expect(held.body.waitingReason).toBe('queue limit: 1 of 1 runs of shared/line execute')
+
   writeFileSync(join(folder, 'src/a.ts'), code(7))
   expect((await deploy(endpoints, folder)).code).toBe(0)
   expect((await queues.retrieve(line)).concurrency).toMatchObject({ current: 1, base: 7, override: 1 })

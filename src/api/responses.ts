@@ -43,7 +43,10 @@ const runFields = {
   batchId: z.string().optional(),
   region: z.string().optional(),
   metadata: anyObject.optional(),
-  waitingReason: z.string().optional(),
+  waitingReason: z.string().optional().openapi({
+    description:
+      'Why the run does not execute now, for people: its delay, retry or wait, the pause or limit that holds it in its queue, the version it waits for. Absent while it executes and once it is final.',
+  }),
 }
 const triggerFunction = z.enum(['trigger', 'triggerAndWait', 'batchTrigger', 'batchTriggerAndWait'])
 const relatedRun = z.object({ ...runFields, triggerFunction }).openapi('RelatedRun')

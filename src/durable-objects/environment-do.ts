@@ -438,6 +438,7 @@ export class EnvironmentDO extends DurableObject<Env> implements EnvironmentObje
         if (run.status !== 'PENDING_VERSION' || !known.has(run.task) || !declaresQueue(current, run.queue)) continue
         run.status = move(run.status, 'PENDING')
         run.queuedAt = turn.now
+        run.waitingReason = undefined
         intoQueue(turn, run)
         state.changed(run, turn.now)
       }

@@ -34,6 +34,45 @@ async function trigger(count: number): Promise<string[]> {
 }
 const startedOf = (ids: string[]): number => ids.filter((id) => executors.started(id).length > 0).length
 
+describe('why a run waits', () => {
+  const reason = async (id: string): Promise<string | undefined> => (await environment.run(id)).waitingReason
+
+  it('is said of every run that does not execute, and of no other', async () => {
+    const at = Date.now() + 60_000
+    expect(await reason(await environment.trigger('a', { delayUntil: at }))).toBe(`delayed until ${new Date(at).toISOString()}`)
+    const [first, second, third] = (await trigger(3)) as [string, string, string]
+    await until(() => startedOf([first, second]) === 2)
+    expect(await reason(first)).toBeUndefined()
+    expect(await reason(third)).toBe('queue limit: 2 of 2 runs of narrow execute')
+    must(await environment.object.pauseQueue(environment.caller, narrow, true))
+    expect(await reason(third)).toBe('queue narrow is paused')
+    must(await environment.object.waitForDuration(environment.caller, first, { waitpointId: 'waitpoint_1', until: at }))
+    expect(await reason(first)).toBe(`waits until ${new Date(at).toISOString()}`)
+    await environment.finish(second, {
+      ok: false,
+      retry: { timestamp: at, delay: 60_000 },
+      error: { type: 'STRING_ERROR', raw: 'no' },
+    })
+    expect(await reason(second)).toMatch(/^retry at \d{4}-/)
+    await environment.finish(first)
+    expect(await reason(first)).toBeUndefined()
+  })
+
+  it('names the version, until it is there', async () => {
+    const task = await environment.trigger('c')
+    const queue = await environment.trigger('a', { queue: 'later' })
+    expect(await reason(task)).toBe('waits for a version: no version has task c')
+    expect(await reason(queue)).toBe('waits for a version: version 20260101.1 declares no queue later')
+    await abortAllDurableObjects()
+    expect(await reason(task)).toBe('waits for a version: no version has task c')
+    const next = newVersion(['a', 'c'], '20260101.2')
+    next.queues = [{ name: 'later', concurrencyLimit: 0 }]
+    await environment.object.setVersion(environment.identity, next, {})
+    await until(() => executors.started(task).length === 1)
+    expect([await reason(task), await reason(queue)]).toEqual([undefined, 'queue limit: 0 of 0 runs of later execute'])
+  })
+})
+
 describe('a queue whose limit is overridden', () => {
   it('takes more at once, and after a lower limit nothing until enough have ended', async () => {
     const ids = await trigger(6)

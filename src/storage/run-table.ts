@@ -1,12 +1,6 @@
 /** Run rows: one JSON document beside the few columns something filters by. Packets live apart, so that lists stay small. */
 import type { Packet, RunRecord, SpanRecord, TaskRunError } from '../contracts/rpc.ts'
-
-/** What a waiting run waits for. RUN and BATCH need no row of their own: their state is the runs'. */
-export type Wait =
-  | { kind: 'run'; runId: string }
-  | { kind: 'batch'; batchId: string }
-  | { kind: 'datetime'; waitpointId: string; until: number }
-  | { kind: 'token'; waitpointId: string }
+import type { Wait } from '../core/queue/waiting-reason.ts'
 
 /** Engine state of a run; never leaves the object. */
 export interface RunEngine {

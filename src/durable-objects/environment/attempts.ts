@@ -165,7 +165,6 @@ export function finish(turn: Turn, input: FinishInput): RpcResult<{ released: bo
   run.machine = decision.machine ?? run.machine
   run.engine.restarted = undefined
   run.engine.dueAt = decision.at
-  run.waitingReason = `retry at ${new Date(decision.at).toISOString()}`
   // A run that failed while it waited has no slot to stay warm in.
   if (!decision.warm || !run.engine.holdsSlot) {
     state.releaseSlot(run)

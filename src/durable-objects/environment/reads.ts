@@ -1,8 +1,7 @@
 /** What callers read: runs, lists, tokens. Nothing here writes. A list page reads at most 2,000 rows. */
 import type { EnvironmentObject, WaitpointRecord } from '../../contracts/objects.ts'
 import type { ListRunsInput, ListRunsResult, RunDetail, RunRecord } from '../../contracts/rpc.ts'
-import { explainWaiting } from '../../core/queue/admission.ts'
-import { isFinal, isQueued } from '../../core/run/statuses.ts'
+import { waitingReason } from '../../core/queue/waiting-reason.ts'
 import { walkDocuments } from '../../storage/document-table.ts'
 import { hasPackets, readChildren, readMetadata, readPackets, type StoredRun, walkRuns } from '../../storage/run-table.ts'
 import type { EnvironmentState } from './state.ts'
@@ -12,8 +11,8 @@ const childrenShown = 100
 
 export function record(state: EnvironmentState, run: StoredRun): RunRecord {
   const { engine: _engine, waitingReason: _stored, ...shown } = run
-  const waitingReason = reasonOf(state, run)
-  return { ...shown, ...(waitingReason ? { waitingReason } : {}) }
+  const reason = waitingReason(run, state.admission)
+  return { ...shown, ...(reason ? { waitingReason: reason } : {}) }
 }
 
 export function detail(state: EnvironmentState, run: StoredRun): RunDetail {
@@ -89,22 +88,6 @@ function matches(run: StoredRun, input: ListRunsInput): boolean {
   if (input.isTest !== undefined && run.isTest !== input.isTest) return false
   if (input.from !== undefined && run.createdAt < input.from) return false
   return input.to === undefined || run.createdAt <= input.to
-}
-
-export function reasonOf(state: EnvironmentState, run: StoredRun): string | undefined {
-  if (isFinal(run.status)) return undefined
-  if (run.engine.resuming) return `all waits are done; ${explainWaiting(state.admission, run.queue, run.concurrencyKey ?? '')}`
-  const [wait] = run.engine.waits
-  if (wait) {
-    if (wait.kind === 'run') return `waiting for child ${wait.runId}`
-    if (wait.kind === 'batch') return `waiting for batch ${wait.batchId}`
-    if (wait.kind === 'datetime') return `waiting until ${new Date(wait.until).toISOString()}`
-    return `waiting for token ${wait.waitpointId}`
-  }
-  if (run.status === 'DELAYED') return `delayed until ${new Date(run.delayUntil ?? 0).toISOString()}`
-  if (isQueued(run.status) && run.engine.dueAt === undefined)
-    return explainWaiting(state.admission, run.queue, run.concurrencyKey ?? '')
-  return run.waitingReason
 }
 
 export function listTokens(

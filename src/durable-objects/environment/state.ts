@@ -6,6 +6,7 @@ import type { BatchRecord } from '../../contracts/objects.ts'
 import type { Caller, EnvironmentIdentity, RpcResult, WorkerVersion } from '../../contracts/rpc.ts'
 import { type AdmissionState, enqueue, newAdmission, occupy, release, withdraw } from '../../core/queue/admission.ts'
 import { type QueueOverride, queueLimits } from '../../core/queue/limits.ts'
+import type { Wait } from '../../core/queue/waiting-reason.ts'
 import { DebouncedRuns } from '../../core/run/debounce.ts'
 import { DueList, type HeldBack } from '../../core/run/due-list.ts'
 import { isFinal } from '../../core/run/statuses.ts'
@@ -21,7 +22,6 @@ import {
   type StoredPackets,
   type StoredRun,
   updateRun,
-  type Wait,
   walkRuns,
   writeInput,
 } from '../../storage/run-table.ts'

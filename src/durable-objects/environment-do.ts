@@ -33,6 +33,7 @@ import type {
   WorkerVersion,
 } from '../contracts/rpc.ts'
 import { declaresQueue } from '../core/queue/declared.ts'
+import { queueSizes } from '../core/queue/limits.ts'
 import type { Due } from '../core/run/due-list.ts'
 import { isFinal, move } from '../core/run/statuses.ts'
 import { putSetting, readSetting } from '../storage/document-table.ts'
@@ -76,7 +77,11 @@ export class EnvironmentDO extends DurableObject<Env> implements EnvironmentObje
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env)
     migrateEnvironment(ctx.storage)
-    this.state = new EnvironmentState(ctx.storage.sql, Number(env.ENVIRONMENT_CONCURRENCY) || defaultConcurrency)
+    this.state = new EnvironmentState(
+      ctx.storage.sql,
+      Number(env.ENVIRONMENT_CONCURRENCY) || defaultConcurrency,
+      queueSizes(env.MAXIMUM_DEV_QUEUE_SIZE, env.MAXIMUM_DEPLOYED_QUEUE_SIZE),
+    )
     this.executors = new Executors(env, (runId, lease, reason) => void this.loseLease(runId, lease, reason).catch(() => {}))
     this.group = new GroupCommit(ctx.storage, this.state, this.executors, (effects) => this.committed(effects))
     this.archive = new Archive(env, this.state, this.group)

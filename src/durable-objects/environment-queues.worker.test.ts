@@ -1,8 +1,11 @@
 /// <reference types="@cloudflare/vitest-plugin/types" />
-import { abortAllDurableObjects } from 'cloudflare:test'
+import { abortAllDurableObjects, runInDurableObject } from 'cloudflare:test'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import type { QueueRecord } from '../contracts/objects.ts'
-import type { RpcResult } from '../contracts/rpc.ts'
+import { mintId } from '../contracts/ids.ts'
+import type { BatchItem, QueueRecord } from '../contracts/objects.ts'
+import type { RpcResult, TriggerOptions, TriggerResult } from '../contracts/rpc.ts'
+import type { EnvironmentState } from './environment/state.ts'
+import type { EnvironmentDO } from './environment-do.ts'
 import { Environment, FakeExecutors, must, newVersion, until } from './testing.ts'
 
 let executors: FakeExecutors
@@ -141,5 +144,88 @@ describe('a queue whose limit is overridden', () => {
     expect(await environment.object.overrideQueue(environment.caller, unknown, { limit: 1 })).toMatchObject({
       error: { status: 404 },
     })
+  })
+})
+
+describe('a runaway', () => {
+  const limitSize = (deployed: number): Promise<void> =>
+    runInDurableObject(environment.stub as DurableObjectStub<EnvironmentDO>, (instance) => {
+      ;(instance as unknown as { state: EnvironmentState }).state.queueSizes.deployed = deployed
+    })
+  const attempt = (options: Partial<TriggerOptions> = {}): Promise<RpcResult<TriggerResult>> => {
+    const runId = environment.mint()
+    const payload = { dataType: 'application/json' }
+    return environment.object.trigger(environment.caller, {
+      runId,
+      operationId: runId,
+      task: 'a',
+      options: { payload, ...options },
+    })
+  }
+  const batchOf = async (options: Partial<TriggerOptions>, count: number, parentRunId?: string): Promise<string> => {
+    const batchId = mintId('batch', environment.identity.locator)
+    const parent = parentRunId ? { parentRunId, resumeParentOnCompletion: true } : {}
+    must(await environment.object.createBatch(environment.caller, { batchId, operationId: batchId, runCount: count, ...parent }))
+    const items = Array.from({ length: count }, (_, index): BatchItem => {
+      const place = { runId: environment.mint(), operationId: `${batchId}:${index}`, task: 'a', index }
+      return { ...place, options: { payload: { dataType: 'application/json' }, batch: { id: batchId, index }, ...options } }
+    })
+    must(await environment.object.addBatchItems(environment.caller, batchId, items))
+    return batchId
+  }
+
+  it('fills a queue up to its size, also with calls that come together; what can start does not count', async () => {
+    await limitSize(3)
+    const results = await Promise.all(Array.from({ length: 7 }, () => attempt({ queue: 'narrow', concurrencyKey: 'k' })))
+    expect(results.filter((result) => result.ok)).toHaveLength(5)
+    const message = 'Cannot trigger a: queue narrow has reached its size limit of 3 waiting runs.'
+    expect(results.at(-1)).toEqual({ ok: false, error: { code: 'QUEUE_SIZE_LIMIT_EXCEEDED', message, status: 422 } })
+    expect(await read()).toMatchObject({ running: 2, queued: 3 })
+    expect(await attempt({ queue: 'narrow', concurrencyKey: 'other' }), 'all keys together').toMatchObject({ ok: false })
+    expect(await attempt({ queue: 'narrow', delayUntil: Date.now() + 60_000 })).toMatchObject({ ok: false })
+    expect(await attempt(), 'another queue').toMatchObject({ ok: true })
+  })
+
+  it('still finds the runs there are by key, request and debounce', async () => {
+    must(await environment.object.pauseQueue(environment.caller, narrow, true))
+    const queue = 'narrow'
+    const debounce = { key: 'k', delayMs: 60_000, mode: 'leading' } as const
+    const debounced = must(await attempt({ queue, debounce })).id
+    const keyed = must(await attempt({ queue, idempotencyKey: 'i' })).id
+    await limitSize(1)
+    expect(await attempt({ queue })).toMatchObject({ ok: false })
+    expect(must(await attempt({ queue, debounce })).id).toBe(debounced)
+    expect(must(await attempt({ queue, idempotencyKey: 'i' }))).toEqual({ id: keyed, isCached: true })
+  })
+
+  it('in a batch leaves failed runs, and the parent goes on', async () => {
+    const parent = await environment.trigger('b')
+    await until(() => executors.started(parent).length === 1)
+    must(await environment.object.pauseQueue(environment.caller, narrow, true))
+    await limitSize(1)
+    must(await attempt({ queue: 'narrow' }))
+    const batch = must(await environment.object.getBatch(environment.caller, await batchOf({ queue: 'narrow' }, 2, parent)))
+    expect(batch).toMatchObject({ status: 'COMPLETED', errors: [{ errorCode: 'QUEUE_SIZE_LIMIT_EXCEEDED' }, { index: 1 }] })
+    await until(() => executors.resumed.length === 1)
+    expect(executors.resumed[0]?.waitpoints.map(({ output }) => output)).toEqual(
+      [0, 1].map(() => expect.stringContaining('size limit of 1')),
+    )
+  })
+
+  it('of children ends at a depth of 100, alone and in a batch', async () => {
+    let parentRunId = await environment.trigger('b')
+    await until(() => executors.started(parentRunId).length === 1)
+    for (let depth = 1; depth <= 100; depth++) parentRunId = must(await attempt({ parentRunId })).id
+    expect((await environment.run(parentRunId)).depth).toBe(100)
+    const message = expect.stringContaining('at most 100 deep')
+    expect(await attempt({ parentRunId })).toMatchObject({ ok: false, error: { status: 422, message } })
+    for (const options of [{}, { parentRunId }]) {
+      const batchId = await batchOf(options, 1, parentRunId)
+      const batch = must(await environment.object.getBatch(environment.caller, batchId))
+      expect(batch).toMatchObject({
+        status: 'COMPLETED',
+        errors: [{ error: message, errorCode: 'BATCH_ITEM_COULD_NOT_TRIGGER' }],
+      })
+    }
   })
 })

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import type { WorkerVersion } from '../../contracts/rpc.ts'
-import { type QueueOverride, queueLimits } from './limits.ts'
+import { type QueueOverride, queueLimits, queueSizes } from './limits.ts'
 
 const version = {
   queues: [{ name: 'five', concurrencyLimit: 5 }, { name: 'none' }, { name: 'huge', concurrencyLimit: 500 }],
@@ -43,5 +43,17 @@ describe('the limit of a queue', () => {
       current: limit,
       base: Math.min(5, environment),
     })
+  })
+})
+
+describe('the size of queues', () => {
+  it.each([
+    [undefined, undefined, {}],
+    ['500', '10000', { development: 500, deployed: 10_000 }],
+    ['', '0', {}],
+    ['many', '-1', {}],
+    ['1.5', '1', { development: 1, deployed: 1 }],
+  ])('set to %s and %s', (development, deployed, sizes) => {
+    expect(queueSizes(development, deployed)).toEqual(sizes)
   })
 })

@@ -36,3 +36,15 @@ export function queueLimits(
   }
   return limits
 }
+
+export interface QueueSizes {
+  development?: number
+  deployed?: number
+}
+
+/** How many runs may wait in one queue; a setting that is no number above zero is none. */
+export function queueSizes(development: string | undefined, deployed: string | undefined): QueueSizes {
+  const size = (text: string | undefined): number | undefined => (Number(text) >= 1 ? Math.floor(Number(text)) : undefined)
+  const [dev, rest] = [size(development), size(deployed)]
+  return { ...(dev === undefined ? {} : { development: dev }), ...(rest === undefined ? {} : { deployed: rest }) }
+}

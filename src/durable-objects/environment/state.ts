@@ -5,7 +5,7 @@
 import type { BatchRecord } from '../../contracts/objects.ts'
 import type { Caller, EnvironmentIdentity, RpcResult, WorkerVersion } from '../../contracts/rpc.ts'
 import { type AdmissionState, enqueue, newAdmission, occupy, release, withdraw } from '../../core/queue/admission.ts'
-import { type QueueOverride, queueLimits } from '../../core/queue/limits.ts'
+import { type QueueOverride, type QueueSizes, queueLimits } from '../../core/queue/limits.ts'
 import type { Wait } from '../../core/queue/waiting-reason.ts'
 import { DebouncedRuns } from '../../core/run/debounce.ts'
 import { DueList, type HeldBack } from '../../core/run/due-list.ts'
@@ -81,6 +81,7 @@ export class EnvironmentState {
   keyEpoch = 0
   effects: Effect[] = []
   operations = new Map<string, string>()
+  readonly queueSizes: QueueSizes
   limits: ReturnType<typeof queueLimits> = new Map()
   overrides = new Map<string, QueueOverride>()
   readonly debounced = new DebouncedRuns()
@@ -104,8 +105,9 @@ export class EnvironmentState {
   readonly sql: SqlStorage
   private readonly concurrency: number
 
-  constructor(sql: SqlStorage, concurrency: number) {
+  constructor(sql: SqlStorage, concurrency: number, sizes: QueueSizes = {}) {
     this.sql = sql
+    this.queueSizes = sizes
     this.concurrency = concurrency
     this.admission = newAdmission(concurrency, 2)
   }

@@ -1,9 +1,10 @@
 /** A run is made, or found: idempotency key, operation, limits, queue. */
 import type { RpcResult, TaskDefinition, TriggerInput, TriggerResult } from '../../contracts/rpc.ts'
+import { countQueue } from '../../core/queue/admission.ts'
 import { declaresQueue } from '../../core/queue/declared.ts'
 import { freesIdempotencyKey, isFinal } from '../../core/run/statuses.ts'
 import { deleteKey, findKey, oneTimeTokens, putKey, readChildren, type StoredRun } from '../../storage/run-table.ts'
-import { intoQueue } from './attempts.ts'
+import { intoQueue, pump } from './attempts.ts'
 import { joinDebounced } from './debounce.ts'
 import { optional, refusal, type Turn, value } from './state.ts'
 import { blockOn } from './waits.ts'
@@ -13,10 +14,14 @@ const developmentTtl = '10m'
 const runTreeDepth = 100
 const oneTimeMs = 30 * 86_400_000
 
-export function trigger(turn: Turn, input: TriggerInput): RpcResult<TriggerResult> {
+export const queueSizeCode = 'QUEUE_SIZE_LIMIT_EXCEEDED'
+
+/** `isPlaceholder`: the record of a batch item that was refused. It never runs, so no guard against runaways holds it back. */
+export function trigger(turn: Turn, input: TriggerInput, isPlaceholder = false): RpcResult<TriggerResult> {
   const { state, now } = turn
   const { options } = input
-  if (state.isFull()) return refusal('ENVIRONMENT_FULL', 'This environment is full: old runs must be deleted first.', 503)
+  if (!isPlaceholder && state.isFull())
+    return refusal('ENVIRONMENT_FULL', 'This environment is full: old runs must be deleted first.', 503)
   if (oneTimeUsed(turn, options.oneTimeToken, input.runId)) {
     return refusal('UNPROCESSABLE', `Cannot trigger ${input.task} with a one-time use token as it has already been used.`, 422)
   }
@@ -31,8 +36,12 @@ export function trigger(turn: Turn, input: TriggerInput): RpcResult<TriggerResul
   if (parent && options.resumeParentOnCompletion && isFinal(parent.status)) {
     return refusal('UNPROCESSABLE', `Cannot trigger ${input.task} as the parent run has a status of ${parent.status}`, 422)
   }
-  if (parent && parent.depth + 1 > runTreeDepth) {
-    return refusal('UNPROCESSABLE', `A run tree is at most ${runTreeDepth} deep.`, 422)
+  if (parent && parent.depth + 1 > runTreeDepth && !isPlaceholder) {
+    return refusal(
+      'UNPROCESSABLE',
+      `Cannot trigger ${input.task} from ${parent.id}: a tree of runs is at most ${runTreeDepth} deep, and this one is.`,
+      422,
+    )
   }
   if (options.idempotencyKey) {
     const hit = liveKey(turn, input.task, options.idempotencyKey)
@@ -81,6 +90,14 @@ export function trigger(turn: Turn, input: TriggerInput): RpcResult<TriggerResul
   // A replay keeps its queue only while that exists (8.9).
   const isGone = options.replayOf !== undefined && options.queue && state.version && !declaresQueue(state.version, options.queue)
   const queue = (isGone ? undefined : options.queue) ?? task?.queue?.name ?? `task/${input.task}`
+  const most = isPlaceholder ? undefined : queueSizeLimit(turn)
+  if (most !== undefined && isQueueFull(turn, queue, most)) {
+    return refusal(
+      queueSizeCode,
+      `Cannot trigger ${input.task}: queue ${queue} has reached its size limit of ${most} waiting runs.`,
+      422,
+    )
+  }
   const { debounce } = options
   const delayUntil = options.delayUntil ?? (debounce ? now + debounce.delayMs : undefined)
   const delayed = delayUntil !== undefined && delayUntil > now
@@ -143,6 +160,19 @@ export function trigger(turn: Turn, input: TriggerInput): RpcResult<TriggerResul
   } else intoQueue(turn, run)
   if (waitingParent) blockOn(turn, waitingParent, { kind: 'run', runId: run.id })
   return value({ id: run.id, isCached: false })
+}
+
+function queueSizeLimit({ state }: Turn): number | undefined {
+  const { development, deployed } = state.queueSizes
+  return state.identity?.type === 'DEVELOPMENT' ? development : deployed
+}
+
+/** Runs of this turn that may start at once do not wait. */
+function isQueueFull(turn: Turn, queue: string, most: number): boolean {
+  const { admission } = turn.state
+  if (countQueue(admission, queue).queued < most) return false
+  pump(turn)
+  return countQueue(admission, queue).queued >= most
 }
 
 /** The same call repeated finds its own id and is no second use. */

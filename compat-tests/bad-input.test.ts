@@ -43,6 +43,7 @@ describe.concurrent('a trigger is refused', () => {
     ['options.idempotencyKey', { idempotencyKey: 'k'.repeat(2_049) }],
     ['options.idempotencyKeyOptions.scope', { idempotencyKeyOptions: { key: 'k', scope: 'world' } }],
     ['options.debounce.key', { debounce: { key: 'k'.repeat(513), delay: '1s' } }],
+    ['options.debounce.mode', { debounce: { key: 'k', delay: '1s', mode: 'sideways' } }],
     ['options.gates', { gates: Array.from({ length: 4 }, () => ({ queue: 'q' })) }],
     ['options.concurrency', { concurrency: ['a', 'b', 'c'] }],
     ['options.externalDeploymentId', { externalDeploymentId: 'x'.repeat(129) }],
@@ -77,7 +78,6 @@ describe.concurrent('a trigger is refused', () => {
 
   it('with an option that is not built, instead of ignoring it', async () => {
     for (const [name, options] of [
-      ['debounce', { debounce: { key: 'k', delay: '1s' } }],
       ['concurrency', { concurrency: ['openai'] }],
       ['gates', { gates: [{ queue: 'other' }] }],
       ['external id', { externalDeploymentId: 'abc' }],

@@ -132,6 +132,8 @@ describe('the OpenAPI document', () => {
     const queue = (await http('GET', '/api/v1/queues')).body.data[0]
     await described('GET', `/api/v1/queues/${queue.id}`)
     await described('POST', `/api/v1/queues/${queue.id}/pause`, { action: 'resume' })
+    await described('POST', `/api/v1/queues/${queue.id}/concurrency/override`, { percent: 100 })
+    await described('POST', `/api/v1/queues/${queue.id}/concurrency/reset`, {})
     await described('GET', '/api/v1/schedules')
     await described('GET', '/api/v1/timezones')
     const token = await described('POST', '/api/v1/waitpoints/tokens', {
@@ -173,7 +175,7 @@ describe('the OpenAPI document', () => {
       Object.entries(methods).flatMap(([method, operation]) => (operation.responses['501'] ? [{ path, method, operation }] : [])),
     )
     expect(unbuilt.map(({ operation }) => operation.operationId)).toEqual(
-      expect.arrayContaining(['createSchedule', 'createBulkAction', 'overrideQueueConcurrency', 'createSession', 'executeQuery']),
+      expect.arrayContaining(['createSchedule', 'createBulkAction', 'overrideConcurrencyLimit', 'createSession', 'executeQuery']),
     )
     for (const { path, method, operation } of unbuilt) {
       const answer = await http(method.toUpperCase(), path.replace(/\{\w+\}/g, 'x'), method === 'get' ? undefined : {})

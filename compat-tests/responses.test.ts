@@ -56,6 +56,8 @@ const schemas: Record<string, Schema> = {
   listQueues: pageOf(published.QueueItem),
   retrieveQueue: published.QueueItem,
   pauseQueue: published.QueueItem,
+  overrideQueueConcurrency: published.QueueItem,
+  resetQueueConcurrency: published.QueueItem,
   listTimezones: published.TimezonesResult,
   resetIdempotencyKey: published.ResetIdempotencyKeyResponse,
   listSchedules: published.ListSchedulesResult,
@@ -270,6 +272,9 @@ describe('answers', () => {
     await valid('pauseQueue', 'POST', '/api/v1/queues/schema-pause/pause', pausing)
     await valid('retrieveQueue', 'GET', '/api/v1/queues/schema-pause?type=custom')
     await valid('pauseQueue', 'POST', '/api/v1/queues/schema-pause/pause', { ...pausing, action: 'resume' })
+    const concurrency = '/api/v1/queues/schema-pause/concurrency'
+    await valid('overrideQueueConcurrency', 'POST', `${concurrency}/override`, { type: 'custom', concurrencyLimit: 1 })
+    await valid('resetQueueConcurrency', 'POST', `${concurrency}/reset`, { type: 'custom' })
     await valid('listTimezones', 'GET', '/api/v1/timezones')
     const schedules = await valid('listSchedules', 'GET', '/api/v1/schedules')
     expect(schedules.data).toHaveLength(1)

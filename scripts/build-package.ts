@@ -43,6 +43,8 @@ export interface Env {
   PUBLIC_RATE_LIMIT?: string
   REGIONS?: string
   ENVIRONMENT_CONCURRENCY?: string
+  MAXIMUM_DEV_QUEUE_SIZE?: string
+  MAXIMUM_DEPLOYED_QUEUE_SIZE?: string
   RUN_RETENTION_DAYS?: string
   [binding: string]: unknown
 }

@@ -220,6 +220,8 @@ function miniflareOptions(options: HostOptions, start: Start): ConstructorParame
             ...passed('PUBLIC_RATE_LIMIT'),
             ...passed('REGIONS'),
             ...passed('ENVIRONMENT_CONCURRENCY'),
+            ...passed('MAXIMUM_DEV_QUEUE_SIZE'),
+            ...passed('MAXIMUM_DEPLOYED_QUEUE_SIZE'),
             ...passed('RUN_RETENTION_DAYS'),
             ...(frozenAt === undefined ? {} : { FROZEN_AT: String(frozenAt) }),
           },

@@ -43,7 +43,10 @@ const runFields = {
   batchId: z.string().optional(),
   region: z.string().optional(),
   metadata: anyObject.optional(),
-  waitingReason: z.string().optional(),
+  waitingReason: z.string().optional().openapi({
+    description:
+      'Why the run does not execute now, for people: its delay, retry or wait, the pause or limit that holds it in its queue, the version it waits for. Absent while it executes and once it is final.',
+  }),
 }
 const triggerFunction = z.enum(['trigger', 'triggerAndWait', 'batchTrigger', 'batchTriggerAndWait'])
 const relatedRun = z.object({ ...runFields, triggerFunction }).openapi('RelatedRun')
@@ -270,6 +273,13 @@ export const queue = z
     queued: count,
     paused: z.boolean(),
     concurrencyLimit: z.number().nullable(),
+    concurrency: z.object({
+      current: z.number().nullable(),
+      base: z.number().nullable(),
+      override: z.number().nullable(),
+      overriddenAt: date.nullable(),
+      overriddenBy: z.string().nullable(),
+    }),
     releaseConcurrencyOnWaitpoint: z.boolean(),
   })
   .openapi('Queue')

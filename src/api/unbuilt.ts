@@ -14,10 +14,6 @@ const routes: Record<string, [operation: string, summary: string][]> = {
     ['GET /v1/bulk-actions/:id retrieveBulkAction', 'Read a bulk action'],
     ['POST /v1/bulk-actions/:id/abort abortBulkAction', 'Abort a bulk action'],
   ],
-  queues: [
-    ['POST /v1/queues/:queue/concurrency/override overrideQueueConcurrency', "Override a queue's concurrency limit"],
-    ['POST /v1/queues/:queue/concurrency/reset resetQueueConcurrency', "Reset a queue's concurrency limit"],
-  ],
   'concurrency-limits': [
     ['GET /v1/concurrency-limits listConcurrencyLimits', 'List concurrency limits'],
     ['GET /v1/concurrency-limits/:name retrieveConcurrencyLimit', 'Read a concurrency limit'],

@@ -18,6 +18,10 @@ export const limits = {
   tokenCreateBodyBytes: 10_240,
   tokenCompleteBodyBytes: 3_145_728,
   idempotencyKeyChars: 2_048,
+  queueConcurrency: 100_000,
+  debounceKeyChars: 512,
+  /** The SDK documents one second as the least. */
+  debounceDelayMs: 1_000,
   /** Design D8: packets up to this size cross to the objects, larger ones go to R2 first. */
   inlinePacketBytes: 32_768,
   /** What one call to an object carries at most (design D8: nothing above 1 MiB crosses an RPC). */

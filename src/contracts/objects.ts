@@ -149,8 +149,11 @@ export interface EnvironmentObject {
     caller: Caller,
     input: { page: number; perPage: number },
   ): Promise<RpcResult<{ queues: QueueRecord[]; count: number }>>
-  getQueue(caller: Caller, ref: { by: 'id' | 'name'; value: string }): Promise<RpcResult<QueueRecord>>
-  pauseQueue(caller: Caller, ref: { by: 'id' | 'name'; value: string }, paused: boolean): Promise<RpcResult<QueueRecord>>
+  getQueue(caller: Caller, ref: QueueRef): Promise<RpcResult<QueueRecord>>
+  pauseQueue(caller: Caller, ref: QueueRef, paused: boolean): Promise<RpcResult<QueueRecord>>
+  /** Until it is reset, through deploys as well. A share in percent follows the environment's limit. */
+  overrideQueue(caller: Caller, ref: QueueRef, override: { limit: number } | { percent: number }): Promise<RpcResult<QueueRecord>>
+  resetQueue(caller: Caller, ref: QueueRef): Promise<RpcResult<QueueRecord>>
 
   /** From TaskDO at promote and after a variable or key change; acknowledged once stored. */
   setVersion(identity: EnvironmentIdentity, current: WorkerVersion, variables: Record<string, string>): Promise<void>
@@ -166,6 +169,11 @@ export interface EnvironmentObject {
   wake(): Promise<boolean>
 }
 
+export interface QueueRef {
+  by: 'id' | 'name'
+  value: string
+}
+
 export interface QueueRecord {
   id: string
   name: string
@@ -174,6 +182,7 @@ export interface QueueRecord {
   queued: number
   paused: boolean
   concurrencyLimit: number | null
+  concurrency: { current: number | null; base: number | null; override: number | null; overriddenAt: number | null }
 }
 
 export interface DeploymentRecord {

@@ -52,6 +52,8 @@ export interface TriggerOptions {
   queue?: string
   concurrencyKey?: string
   delayUntil?: number
+  /** While the run of this key is delayed, further triggers of the task become that run. */
+  debounce?: { key: string; delayMs: number; mode: 'leading' | 'trailing'; maxDelayMs?: number }
   ttl?: string
   idempotencyKey?: string
   idempotencyKeyOptions?: { key: string; scope: string }

@@ -48,8 +48,13 @@ export const triggerOptionsSchema = z.object({
   dependentAttempt: z.string().optional(),
   dependentBatch: z.string().optional(),
   debounce: z
-    .object({ key: z.string().max(512), delay: z.string() })
-    .loose()
+    .object({
+      key: z.string().max(limits.debounceKeyChars),
+      /** Durations, never dates: they apply to each trigger anew. */
+      delay: z.string(),
+      mode: z.enum(['leading', 'trailing']).optional(),
+      maxDelay: z.string().optional(),
+    })
     .optional(),
 })
 

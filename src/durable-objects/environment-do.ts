@@ -14,6 +14,7 @@ import {
   type EnvironmentObject,
   objectNames,
   type QueueRecord,
+  type QueueRef,
   timerNames,
   type WaitpointRecord,
 } from '../contracts/objects.ts'
@@ -32,6 +33,7 @@ import type {
   WorkerVersion,
 } from '../contracts/rpc.ts'
 import { declaresQueue } from '../core/queue/declared.ts'
+import { queueSizes } from '../core/queue/limits.ts'
 import type { Due } from '../core/run/due-list.ts'
 import { isFinal, move } from '../core/run/statuses.ts'
 import { putSetting, readSetting } from '../storage/document-table.ts'
@@ -44,7 +46,8 @@ import { cancel, expire, finalise } from './environment/endings.ts'
 import { Executors } from './environment/executors.ts'
 import { GroupCommit } from './environment/group-commit.ts'
 import { type MetadataUpdate, updateMetadata } from './environment/metadata.ts'
-import { detail, listTokens, queueNamed, queues } from './environment/reads.ts'
+import { overrideQueue, pauseQueue, queues, readQueue, resetQueue } from './environment/queues.ts'
+import { detail, listTokens } from './environment/reads.ts'
 import { listRuns } from './environment/run-list.ts'
 import { type Effect, EnvironmentState, leaseCheckMs, refusal, type Turn, value } from './environment/state.ts'
 import { trigger } from './environment/trigger.ts'
@@ -75,7 +78,11 @@ export class EnvironmentDO extends DurableObject<Env> implements EnvironmentObje
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env)
     migrateEnvironment(ctx.storage)
-    this.state = new EnvironmentState(ctx.storage.sql, Number(env.ENVIRONMENT_CONCURRENCY) || defaultConcurrency)
+    this.state = new EnvironmentState(
+      ctx.storage.sql,
+      Number(env.ENVIRONMENT_CONCURRENCY) || defaultConcurrency,
+      queueSizes(env.MAXIMUM_DEV_QUEUE_SIZE, env.MAXIMUM_DEPLOYED_QUEUE_SIZE),
+    )
     this.executors = new Executors(env, (runId, lease, reason) => void this.loseLease(runId, lease, reason).catch(() => {}))
     this.group = new GroupCommit(ctx.storage, this.state, this.executors, (effects) => this.committed(effects))
     this.archive = new Archive(env, this.state, this.group)
@@ -182,12 +189,17 @@ export class EnvironmentDO extends DurableObject<Env> implements EnvironmentObje
     else if (due.kind === 'cancel' && isFinal(run.status)) {
       if (run.engine.lease > 0) turn.executors.release(turn, run)
       finalise(turn, run)
-    } else if (due.kind === 'start' && run.engine.dueAt !== undefined && run.engine.dueAt <= turn.now) this.startDue(turn, run)
+    } else if (due.kind === 'start' && run.engine.dueAt !== undefined) {
+      if (run.engine.dueAt <= turn.now) this.startDue(turn, run)
+      // Pushed back since: a debounced run has one item, which moves along when it comes up.
+      else if (run.engine.debounce) turn.state.due.add({ ...due, at: run.engine.dueAt })
+    }
   }
 
   private startDue(turn: Turn, run: Parameters<typeof intoQueue>[1]): void {
     run.engine.dueAt = undefined
     if (run.status === 'DELAYED') {
+      turn.state.debounced.remove(run)
       run.status = move(run.status, 'PENDING')
       run.queuedAt = turn.now
       intoQueue(turn, run)
@@ -406,20 +418,24 @@ export class EnvironmentDO extends DurableObject<Env> implements EnvironmentObje
     return this.refuse(caller) ?? value({ queues: all.slice(start, start + input.perPage), count: all.length })
   }
 
-  async getQueue(caller: Caller, ref: { by: 'id' | 'name'; value: string }): Promise<RpcResult<QueueRecord>> {
-    const found = queueNamed(this.state, ref)
-    return this.refuse(caller) ?? (found ? value(found.record) : refusal('NOT_FOUND', 'queue-not-found', 404))
+  async getQueue(caller: Caller, ref: QueueRef): Promise<RpcResult<QueueRecord>> {
+    return this.refuse(caller) ?? readQueue(this.state, ref)
   }
 
-  pauseQueue(caller: Caller, ref: { by: 'id' | 'name'; value: string }, paused: boolean): Promise<RpcResult<QueueRecord>> {
-    return this.as(caller, (turn) => {
-      const found = queueNamed(turn.state, ref)
-      if (!found) return refusal('NOT_FOUND', 'queue-not-found', 404)
-      if (paused) turn.state.admission.paused.add(found.name)
-      else turn.state.admission.paused.delete(found.name)
-      putSetting(turn.state.sql, 'pausedQueues', [...turn.state.admission.paused])
-      return value({ ...found.record, paused })
-    })
+  pauseQueue(caller: Caller, ref: QueueRef, paused: boolean): Promise<RpcResult<QueueRecord>> {
+    return this.as(caller, (turn) => pauseQueue(turn, ref, paused))
+  }
+
+  overrideQueue(
+    caller: Caller,
+    ref: QueueRef,
+    override: { limit: number } | { percent: number },
+  ): Promise<RpcResult<QueueRecord>> {
+    return this.as(caller, (turn) => overrideQueue(turn, ref, override))
+  }
+
+  resetQueue(caller: Caller, ref: QueueRef): Promise<RpcResult<QueueRecord>> {
+    return this.as(caller, (turn) => resetQueue(turn, ref))
   }
 
   async setVersion(identity: EnvironmentIdentity, current: WorkerVersion, variables: Record<string, string>): Promise<void> {
@@ -433,6 +449,7 @@ export class EnvironmentDO extends DurableObject<Env> implements EnvironmentObje
         if (run.status !== 'PENDING_VERSION' || !known.has(run.task) || !declaresQueue(current, run.queue)) continue
         run.status = move(run.status, 'PENDING')
         run.queuedAt = turn.now
+        run.waitingReason = undefined
         intoQueue(turn, run)
         state.changed(run, turn.now)
       }

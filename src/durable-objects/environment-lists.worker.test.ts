@@ -7,7 +7,7 @@ import { isFinal } from '../core/run/statuses.ts'
 import { insertRun, type StoredRun } from '../storage/run-table.ts'
 import { listRuns } from './environment/run-list.ts'
 import type { EnvironmentState } from './environment/state.ts'
-import { Environment, FakeExecutors } from './testing.ts'
+import { Environment, FakeExecutors, must } from './testing.ts'
 
 const count = 12_000
 const start = Date.now() - 20 * 86_400_000
@@ -161,10 +161,19 @@ describe('a list of runs', () => {
     expect(Math.max(...rows)).toBeLessThan(60)
   })
 
-  it('knows tags that a run got later', async () => {
+  it('knows the tags a run has now', async () => {
     const id = await environment.trigger('odd')
     await environment.object.addTags(environment.caller, id, ['late'])
     const listed = await environment.object.listRuns(environment.caller, { size: 5, tags: ['late'] })
     expect(listed.ok && listed.value.runs.map((run) => run.id)).toEqual([id])
+    const debounce = { key: 'k', delayMs: 60_000, mode: 'trailing' as const }
+    const pushed = await environment.trigger('odd', { debounce, tags: ['before'] })
+    expect(await environment.trigger('odd', { debounce, tags: ['after'] })).toBe(pushed)
+    const tagged = await Promise.all(
+      ['before', 'after'].map(async (tag) =>
+        must(await environment.object.listRuns(environment.caller, { size: 5, tags: [tag] })).runs.map((run) => run.id),
+      ),
+    )
+    expect(tagged).toEqual([[], [pushed]])
   })
 })

@@ -161,7 +161,8 @@ export async function batchTrigger(
     return {
       id,
       taskIdentifier: item.task,
-      isCached: created.isCached || id !== minted[index],
+      // A debounced run is shared, not cached.
+      isCached: created.isCached || (id !== minted[index] && (idempotencyKey !== undefined || !item.options?.debounce)),
       ...(idempotencyKey ? { idempotencyKey } : {}),
     }
   })

@@ -40,6 +40,30 @@ describe('options of a trigger', () => {
     expect(read({ ttl }).ttl).toBe(text)
   })
 
+  it('reads a debounce, whose delays are durations', () => {
+    const key = 'k'
+    expect(read({ debounce: { key, delay: '5s' } }).debounce).toEqual({ key, delayMs: 5_000, mode: 'leading' })
+    expect(read({ debounce: { key, delay: '1m30s', mode: 'trailing', maxDelay: '1h' } }).debounce).toEqual({
+      key,
+      delayMs: 90_000,
+      mode: 'trailing',
+      maxDelayMs: 3_600_000,
+    })
+    expect(read({ delay: '1h', debounce: { key, delay: '5s' } })).toMatchObject({ delayUntil: now + 3_600_000 })
+  })
+
+  it.each([
+    [{ delay: 'soon' }, {}, 'Invalid debounce.delay: "soon"'],
+    [{ delay: new Date(now + 5_000).toISOString() }, {}, 'Invalid debounce.delay'],
+    [{ delay: '0s' }, {}, 'at least 1s'],
+    [{ delay: '5s', maxDelay: 'later' }, {}, 'Invalid debounce.maxDelay: "later"'],
+    [{ delay: '5s', maxDelay: '5s' }, {}, 'debounce.maxDelay "5s" must be longer than debounce.delay "5s"'],
+    [{ delay: '5s' }, { delay: 'soon' }, 'options.delay "soon"'],
+    [{ delay: '5s' }, { delay: new Date(now - 1).toISOString() }, 'options.delay'],
+  ])('refuses the debounce %o beside %o', (debounce, options, message) => {
+    expect(() => read({ ...options, debounce: { key: 'k', ...debounce } })).toThrow(message)
+  })
+
   it('clamps maxDuration and priority', () => {
     expect(read({ maxDuration: 1 }).maxDuration).toBe(5)
     expect(read({ maxDuration: 1e12 }).maxDuration).toBe(2_147_483_647)
@@ -64,7 +88,6 @@ describe('options of a trigger', () => {
 
   it('refuses what it would have to ignore', () => {
     for (const [name, value] of [
-      ['debounce', { key: 'k', delay: '1s' }],
       ['concurrency', ['a']],
       ['gates', [{ queue: 'q' }]],
       ['dependentAttempt', 'attempt_1'],

@@ -1,5 +1,5 @@
 /** Options of the wire become TriggerOptions, or a refusal. Nothing is stored here, so a refused call changes nothing. */
-import { formatDuration, parseInstant, parseKeyTtl } from '../contracts/durations.ts'
+import { formatDuration, parseDuration, parseInstant, parseKeyTtl } from '../contracts/durations.ts'
 import { OperationError } from '../contracts/errors.ts'
 import { limits } from '../contracts/limits.ts'
 import type { EnvironmentIdentity, Packet, TriggerOptions } from '../contracts/rpc.ts'
@@ -26,6 +26,13 @@ export function triggerOptions(task: string, body: TriggerBody, context: Options
   const tags = tagsOf(options.tags)
   const queue = queueName(options.queue, task)
   const delayUntil = delayOf(options.delay, now)
+  const debounce = debounceOf(options.debounce)
+  if (debounce && options.delay !== undefined && delayUntil === undefined) {
+    throw new OperationError(
+      'UNPROCESSABLE',
+      `Debounce requires a valid delay: options.delay "${options.delay}" is no duration and no date in the future.`,
+    )
+  }
   // As upstream: a locked version wins over the id, and development has no deployments.
   const isPinned = !options.lockToVersion && context.environment.type !== 'DEVELOPMENT'
   const external = isPinned ? options.externalDeploymentId : undefined
@@ -38,6 +45,7 @@ export function triggerOptions(task: string, body: TriggerBody, context: Options
     ...(queue ? { queue } : {}),
     ...(options.concurrencyKey === undefined ? {} : { concurrencyKey: String(options.concurrencyKey) }),
     ...(delayUntil === undefined ? {} : { delayUntil }),
+    ...(debounce ? { debounce } : {}),
     ...(ttl === undefined ? {} : { ttl }),
     ...(options.idempotencyKey
       ? { idempotencyKey: options.idempotencyKey, idempotencyKeyExpiresAt: now + (keyTtl ?? limits.idempotencyKeyMs) }
@@ -67,7 +75,6 @@ export function tagsOf(tags: string | string[] | undefined): string[] {
 
 /** An option that would be ignored in silence is refused instead. */
 function refuseUnbuilt(options: WireOptions): void {
-  if (options.debounce) throw notBuilt('debounce')
   if (options.concurrency?.length) throw notBuilt('concurrency')
   if (options.gates?.length) throw notBuilt('gates')
   if (options.dependentAttempt || options.dependentBatch) throw notBuilt('dependentAttempt (a wait from inside a run of SDK 3)')
@@ -108,6 +115,33 @@ function queueName(queue: unknown, task: string): string | undefined {
 function delayOf(delay: string | number | undefined, now: number): number | undefined {
   const at = delay === undefined ? undefined : parseInstant(delay, now)
   return at !== undefined && at > now ? at : undefined
+}
+
+function debounceOf(debounce: WireOptions['debounce']): TriggerOptions['debounce'] {
+  if (!debounce) return undefined
+  const delayMs = durationOf('debounce.delay', debounce.delay)
+  if (delayMs < limits.debounceDelayMs) {
+    throw new OperationError('UNPROCESSABLE', `debounce.delay "${debounce.delay}" is too short: at least 1s.`)
+  }
+  const mode = debounce.mode ?? 'leading'
+  if (debounce.maxDelay === undefined) return { key: debounce.key, delayMs, mode }
+  const maxDelayMs = durationOf('debounce.maxDelay', debounce.maxDelay)
+  if (maxDelayMs <= delayMs) {
+    throw new OperationError(
+      'UNPROCESSABLE',
+      `debounce.maxDelay "${debounce.maxDelay}" must be longer than debounce.delay "${debounce.delay}".`,
+    )
+  }
+  return { key: debounce.key, delayMs, mode, maxDelayMs }
+}
+
+function durationOf(field: string, text: string): number {
+  const duration = parseDuration(text)
+  if (duration !== undefined) return duration
+  throw new OperationError(
+    'UNPROCESSABLE',
+    `Invalid ${field}: "${text}" is no duration. Write whole numbers with units, like "5s", "1m" or "2h30m".`,
+  )
 }
 
 function ttlOf(ttl: string | number | undefined): string | undefined {

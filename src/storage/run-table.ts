@@ -1,12 +1,6 @@
 /** Run rows: one JSON document beside the few columns something filters by. Packets live apart, so that lists stay small. */
 import type { Packet, RunRecord, SpanRecord, TaskRunError } from '../contracts/rpc.ts'
-
-/** What a waiting run waits for. RUN and BATCH need no row of their own: their state is the runs'. */
-export type Wait =
-  | { kind: 'run'; runId: string }
-  | { kind: 'batch'; batchId: string }
-  | { kind: 'datetime'; waitpointId: string; until: number }
-  | { kind: 'token'; waitpointId: string }
+import type { Wait } from '../core/queue/waiting-reason.ts'
 
 /** Engine state of a run; never leaves the object. */
 export interface RunEngine {
@@ -30,6 +24,8 @@ export interface RunEngine {
   /** This attempt was started more than once: its calls may repeat earlier ones. */
   restarted?: boolean
   lockToVersion?: string
+  /** Delayed: triggers with this key become this run. `since`: when the first came. */
+  debounce?: { key: string; since: number; operations: string[] }
   /** The isolate was killed under it: it restarts alone in a shard of its own. */
   ownShard?: boolean
 }
@@ -113,6 +109,11 @@ export function* newestRuns(sql: SqlStorage, limit: number): Generator<StoredRun
     yield JSON.parse(row.data)
 }
 
+export function replaceTags(sql: SqlStorage, runId: string, before: string[], after: string[]): void {
+  for (const tag of before) if (!after.includes(tag)) sql.exec('DELETE FROM run_tags WHERE tag = ? AND run_id = ?', tag, runId)
+  writeTags(sql, runId, after)
+}
+
 /** Lists by tag find the run here. */
 export function writeTags(sql: SqlStorage, runId: string, tags: string[]): void {
   for (const tag of tags) sql.exec('INSERT OR IGNORE INTO run_tags VALUES (?, ?)', tag, runId)
@@ -128,6 +129,12 @@ export function readPackets(sql: SqlStorage, runId: string): StoredPackets {
     ...(row.error ? { error: JSON.parse(row.error) } : {}),
     spans: row.spans ? JSON.parse(row.spans) : [],
   }
+}
+
+/** Another trigger's input for a run that was not started; without metadata, the old stays. */
+export function writeInput(sql: SqlStorage, runId: string, input: Pick<StoredPackets, 'payload' | 'metadata'>): void {
+  sql.exec('UPDATE packets SET payload = ? WHERE run_id = ?', input.payload ? JSON.stringify(input.payload) : null, runId)
+  if (input.metadata) writeMetadata(sql, runId, input.metadata)
 }
 
 export function readMetadata(sql: SqlStorage, runId: string): Packet | undefined {
@@ -162,8 +169,12 @@ export const oneTimeTokens = '$one-time-token'
 const storedPackets = '$stored-packet'
 const ownersRead = 20
 
-export function notePacketOwner(sql: SqlStorage, path: string, runId: string, expiresAt: number): void {
-  putKey(sql, storedPackets, `${path}\n${runId}`, runId, expiresAt)
+/** Longer than a stored packet is of use: its run is deleted before. */
+const packetOwnerMs = 400 * 86_400_000
+
+export function notePacketOwner(sql: SqlStorage, runId: string, packet: Packet | undefined, now: number): void {
+  const path = packet?.dataType === 'application/store' ? packet.data : undefined
+  if (path && !path.includes(runId)) putKey(sql, storedPackets, `${path}\n${runId}`, runId, now + packetOwnerMs)
 }
 export function packetOwners(sql: SqlStorage, path: string): string[] {
   const query = 'SELECT run_id FROM idempotency_keys WHERE task = ? AND key > ? AND key < ? LIMIT ?'
@@ -203,7 +214,7 @@ export function deletePackets(sql: SqlStorage, runId: string): void {
 export function deleteRun(sql: SqlStorage, run: StoredRun): void {
   sql.exec('DELETE FROM runs WHERE id = ?', run.id)
   deletePackets(sql, run.id)
-  for (const tag of run.tags) sql.exec('DELETE FROM run_tags WHERE tag = ? AND run_id = ?', tag, run.id)
+  replaceTags(sql, run.id, run.tags, [])
   if (run.idempotencyKey)
     sql.exec('DELETE FROM idempotency_keys WHERE task = ? AND key = ? AND run_id = ?', run.task, run.idempotencyKey, run.id)
 }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { admitNext, enqueue, explainWaiting, newAdmission, occupy, release, type Waiting, withdraw } from './admission.ts'
+import { admitNext, enqueue, holdOf, newAdmission, occupy, release, type Waiting, withdraw } from './admission.ts'
 
 function seeded(seed: number): () => number {
   let state = seed
@@ -20,7 +20,8 @@ describe('admission', () => {
     const admitted = []
     for (let next = admitNext(state); next; next = admitNext(state)) admitted.push(next.queue)
     expect(admitted.sort()).toEqual(['a', 'a', 'b', 'b'])
-    expect(explainWaiting(state, 'a', '')).toContain('(4/4)')
+    expect(holdOf(state, 'a', '')).toEqual({ hold: 'queue-limit', running: 2, limit: 2 })
+    expect(holdOf(state, 'c', '')).toEqual({ hold: 'environment-limit', running: 4, limit: 4 })
   })
 
   it('starves no key: fifty keys of one beside one key of a thousand', () => {

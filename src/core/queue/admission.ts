@@ -97,13 +97,38 @@ function queueLimit(state: AdmissionState, queue: string): number {
   return Math.min(state.limits.get(queue) ?? Number.POSITIVE_INFINITY, state.base)
 }
 
+export type Hold = 'environment-paused' | 'queue-paused' | 'queue-limit' | 'environment-limit'
+
+function queueHold(state: AdmissionState, queue: string, running: number): Hold | undefined {
+  if (state.paused.has(queue)) return 'queue-paused'
+  return running >= queueLimit(state, queue) ? 'queue-limit' : undefined
+}
+
+function environmentHold(state: AdmissionState): Hold | undefined {
+  if (state.environmentPaused) return 'environment-paused'
+  return state.running >= state.burst ? 'environment-limit' : undefined
+}
+
+/** What keeps the first run of a queue and key from starting; the rule `admitNext` goes by. After it, every waiting run has one. */
+export function holdOf(
+  state: AdmissionState,
+  queue: string,
+  key: string,
+): { hold: Hold; running: number; limit: number } | undefined {
+  const running = state.subQueues.get(`${queue}\n${key}`)?.running ?? 0
+  const environment = environmentHold(state)
+  const own = environment === 'environment-paused' ? environment : queueHold(state, queue, running)
+  if (own) return { hold: own, running, limit: queueLimit(state, queue) }
+  return environment && { hold: environment, running: state.running, limit: state.burst }
+}
+
 /** Takes the next run out of its queue and occupies its slot; undefined when nothing may start. */
 export function admitNext(state: AdmissionState): Waiting | undefined {
-  if (state.environmentPaused || state.running >= state.burst) return undefined
+  if (environmentHold(state)) return undefined
   let best: SubQueue | undefined
   for (const sub of state.subQueues.values()) {
     const head = sub.waiting[0]
-    if (!head || state.paused.has(sub.queue) || sub.running >= queueLimit(state, sub.queue)) continue
+    if (!head || queueHold(state, sub.queue, sub.running)) continue
     if (!best || sub.pass < best.pass || (sub.pass === best.pass && head.score < (best.waiting[0] as Waiting).score)) best = sub
   }
   const admitted = best?.waiting.shift()
@@ -112,17 +137,6 @@ export function admitNext(state: AdmissionState): Waiting | undefined {
   best.running += 1
   state.running += 1
   return admitted
-}
-
-/** Why a queued run does not start, in words. */
-export function explainWaiting(state: AdmissionState, queue: string, key: string): string {
-  if (state.environmentPaused) return 'the environment is paused'
-  if (state.paused.has(queue)) return `queue ${queue} is paused`
-  if (state.running >= state.burst) return `waiting for a slot in the environment (${state.running}/${state.burst})`
-  const running = state.subQueues.get(`${queue}\n${key}`)?.running ?? 0
-  const limit = queueLimit(state, queue)
-  if (running >= limit) return `waiting for a slot in queue ${queue}${key ? ` for key ${key}` : ''} (${running}/${limit})`
-  return `queued in ${queue}`
 }
 
 export function countQueue(state: AdmissionState, queue: string): { running: number; queued: number } {

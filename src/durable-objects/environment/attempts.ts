@@ -11,7 +11,7 @@ import { isFinal, move } from '../../core/run/statuses.ts'
 import { readPackets, type StoredRun, writeResult } from '../../storage/run-table.ts'
 import { end, finalise } from './endings.ts'
 import { applyFlushed } from './metadata.ts'
-import { queueId } from './reads.ts'
+import { queueId } from './queues.ts'
 import { optional, refusal, type Turn, value } from './state.ts'
 
 const spanBytes = 1_048_576
@@ -165,7 +165,6 @@ export function finish(turn: Turn, input: FinishInput): RpcResult<{ released: bo
   run.machine = decision.machine ?? run.machine
   run.engine.restarted = undefined
   run.engine.dueAt = decision.at
-  run.waitingReason = `retry at ${new Date(decision.at).toISOString()}`
   // A run that failed while it waited has no slot to stay warm in.
   if (!decision.warm || !run.engine.holdsSlot) {
     state.releaseSlot(run)

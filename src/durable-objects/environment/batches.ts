@@ -4,7 +4,7 @@ import type { RpcResult } from '../../contracts/rpc.ts'
 import { deleteSetting, putSetting, readSetting } from '../../storage/document-table.ts'
 import { end } from './endings.ts'
 import { refusal, type StoredBatch, sealMs, type Turn, value } from './state.ts'
-import { oneTimeUsed, spendOneTime, trigger } from './trigger.ts'
+import { oneTimeUsed, queueSizeCode, spendOneTime, trigger } from './trigger.ts'
 import { blockOn, checkWaits } from './waits.ts'
 
 const keyMs = 86_400_000
@@ -135,9 +135,10 @@ function addItem(turn: Turn, batch: StoredBatch, item: BatchItem): string {
   // A refused item takes its place as a run that failed before it began, so that counts and order hold (2.86).
   const { payload } = item.options
   const message = refused?.message ?? result?.error.message ?? 'refused'
-  const errorCode = refused?.code ?? 'BATCH_ITEM_COULD_NOT_TRIGGER'
+  const isQueueFull = !result?.ok && result?.error.code === queueSizeCode
+  const errorCode = refused?.code ?? (isQueueFull ? queueSizeCode : 'BATCH_ITEM_COULD_NOT_TRIGGER')
   // Delayed, so that it never enters the queue on its way to its end.
-  const failed = trigger(turn, { ...input, options: { payload, ...place, delayUntil: turn.now + 60_000 } })
+  const failed = trigger(turn, { ...input, options: { payload, ...place, delayUntil: turn.now + 60_000 } }, true)
   const run = failed.ok ? turn.state.find(failed.value.id) : undefined
   if (!run) throw new Error(`A batch item could not be recorded: ${message}`)
   run.status = 'PENDING'

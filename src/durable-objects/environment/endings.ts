@@ -64,6 +64,7 @@ export function finalise(turn: Turn, run: StoredRun): void {
   state.withdraw(run)
   state.releaseSlot(run)
   state.releaseExecutor(run)
+  state.debounced.remove(run)
   run.completedAt ??= now
   state.planArchive(now + handOverAfterMs)
   run.waitingReason = undefined

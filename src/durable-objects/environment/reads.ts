@@ -1,8 +1,7 @@
-/** What callers read: runs, lists, queues. Nothing here writes. A page of tokens reads at most 2,000 rows. */
-import type { EnvironmentObject, QueueRecord, WaitpointRecord } from '../../contracts/objects.ts'
+/** What callers read: runs and tokens. Nothing here writes. A page of tokens reads at most 2,000 rows. */
+import type { EnvironmentObject, WaitpointRecord } from '../../contracts/objects.ts'
 import type { RunDetail, RunRecord } from '../../contracts/rpc.ts'
-import { countQueue, explainWaiting } from '../../core/queue/admission.ts'
-import { isFinal, isQueued } from '../../core/run/statuses.ts'
+import { waitingReason } from '../../core/queue/waiting-reason.ts'
 import { walkDocuments } from '../../storage/document-table.ts'
 import { readChildren, readPackets, type StoredRun } from '../../storage/run-table.ts'
 import type { EnvironmentState } from './state.ts'
@@ -12,8 +11,8 @@ const childrenShown = 100
 
 export function record(state: EnvironmentState, run: StoredRun): RunRecord {
   const { engine: _engine, waitingReason: _stored, ...shown } = run
-  const waitingReason = reasonOf(state, run)
-  return { ...shown, ...(waitingReason ? { waitingReason } : {}) }
+  const reason = waitingReason(run, state.admission)
+  return { ...shown, ...(reason ? { waitingReason: reason } : {}) }
 }
 
 export function detail(state: EnvironmentState, run: StoredRun): RunDetail {
@@ -28,58 +27,6 @@ export function detail(state: EnvironmentState, run: StoredRun): RunDetail {
     ...(root ? { root: record(state, root) } : {}),
     ...(children.length > 0 ? { children: children.map((child) => record(state, state.live.get(child.id) ?? child)) } : {}),
   }
-}
-
-export function queues(state: EnvironmentState): QueueRecord[] {
-  const names = new Set<string>()
-  for (const task of state.version?.tasks ?? []) names.add(task.queue?.name ?? `task/${task.id}`)
-  for (const queue of state.version?.queues ?? []) names.add(queue.name)
-  for (const sub of state.admission.subQueues.values()) names.add(sub.queue)
-  return [...names].sort().map((name) => queue(state, name))
-}
-
-function queue(state: EnvironmentState, name: string): QueueRecord {
-  const isTask = name.startsWith('task/')
-  return {
-    id: queueId(name),
-    name: isTask ? name.slice(5) : name,
-    type: isTask ? 'task' : 'custom',
-    ...countQueue(state.admission, name),
-    paused: state.admission.paused.has(name),
-    concurrencyLimit: state.admission.limits.get(name) ?? null,
-  }
-}
-
-/** The stored name (with its prefix) of a queue a caller refers to. */
-export function queueNamed(
-  state: EnvironmentState,
-  ref: { by: 'id' | 'name'; value: string },
-): { name: string; record: QueueRecord } | undefined {
-  for (const found of queues(state)) {
-    const name = found.type === 'task' ? `task/${found.name}` : found.name
-    if (ref.by === 'id' ? found.id === ref.value : name === ref.value) return { name, record: found }
-  }
-  return undefined
-}
-
-export function reasonOf(state: EnvironmentState, run: StoredRun): string | undefined {
-  if (isFinal(run.status)) return undefined
-  if (run.engine.resuming) return `all waits are done; ${explainWaiting(state.admission, run.queue, run.concurrencyKey ?? '')}`
-  const [wait] = run.engine.waits
-  if (wait) {
-    if (wait.kind === 'run') return `waiting for child ${wait.runId}`
-    if (wait.kind === 'batch') return `waiting for batch ${wait.batchId}`
-    if (wait.kind === 'datetime') return `waiting until ${new Date(wait.until).toISOString()}`
-    return `waiting for token ${wait.waitpointId}`
-  }
-  if (run.status === 'DELAYED') return `delayed until ${new Date(run.delayUntil ?? 0).toISOString()}`
-  if (isQueued(run.status) && run.engine.dueAt === undefined)
-    return explainWaiting(state.admission, run.queue, run.concurrencyKey ?? '')
-  return run.waitingReason
-}
-
-export function queueId(name: string): string {
-  return `queue_${[...new TextEncoder().encode(name)].map((byte) => byte.toString(16).padStart(2, '0')).join('')}`
 }
 
 export function listTokens(

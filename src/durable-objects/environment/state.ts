@@ -5,6 +5,9 @@
 import type { BatchRecord } from '../../contracts/objects.ts'
 import type { Caller, EnvironmentIdentity, RpcResult, WorkerVersion } from '../../contracts/rpc.ts'
 import { type AdmissionState, enqueue, newAdmission, occupy, release, withdraw } from '../../core/queue/admission.ts'
+import { type QueueOverride, type QueueSizes, queueLimits } from '../../core/queue/limits.ts'
+import type { Wait } from '../../core/queue/waiting-reason.ts'
+import { DebouncedRuns } from '../../core/run/debounce.ts'
 import { DueList, type HeldBack } from '../../core/run/due-list.ts'
 import { isFinal } from '../../core/run/statuses.ts'
 import { isNewerVersion } from '../../core/run/versions.ts'
@@ -20,7 +23,7 @@ import {
   type StoredPackets,
   type StoredRun,
   updateRun,
-  type Wait,
+  writeInput,
 } from '../../storage/run-table.ts'
 import type { Executors } from './executors.ts'
 
@@ -78,6 +81,10 @@ export class EnvironmentState {
   keyEpoch = 0
   effects: Effect[] = []
   operations = new Map<string, string>()
+  readonly queueSizes: QueueSizes
+  limits: ReturnType<typeof queueLimits> = new Map()
+  overrides = new Map<string, QueueOverride>()
+  readonly debounced = new DebouncedRuns()
   /** `run:…`, `batch:…` or `token:…` → the runs that wait for it. Hints: whoever follows one checks that it still holds. */
   private waiters = new Map<string, Set<string>>()
   /** Run → open batches that count it; a cached run can be an item of several. */
@@ -98,8 +105,9 @@ export class EnvironmentState {
   readonly sql: SqlStorage
   private readonly concurrency: number
 
-  constructor(sql: SqlStorage, concurrency: number) {
+  constructor(sql: SqlStorage, concurrency: number, sizes: QueueSizes = {}) {
     this.sql = sql
+    this.queueSizes = sizes
     this.concurrency = concurrency
     this.admission = newAdmission(concurrency, 2)
   }
@@ -110,6 +118,7 @@ export class EnvironmentState {
     this.dirty.clear()
     this.versions.clear()
     this.operations.clear()
+    this.debounced.clear()
     this.waiters.clear()
     this.batchesOf.clear()
     this.openRuns.clear()
@@ -124,15 +133,16 @@ export class EnvironmentState {
     this.leasesReserved = Math.max(readSetting<number>(this.sql, 'leases') ?? 0, this.leasesReserved)
     this.lease = this.leasesReserved
     for (const queue of readSetting<string[]>(this.sql, 'pausedQueues') ?? []) this.admission.paused.add(queue)
+    this.overrides = new Map(Object.entries(readSetting<Record<string, QueueOverride>>(this.sql, 'queueOverrides') ?? {}))
     this.applyLimits()
     const recent = newestRuns(this.sql, operationsRecalled)
     for (const run of recent) {
       if (run.createdAt < now - operationsRecalledMs) break
-      this.operations.set(run.engine.operationId, run.id)
+      this.rememberOperations(run)
     }
     for (const run of readLiveRuns(this.sql)) {
       this.live.set(run.id, run)
-      this.operations.set(run.engine.operationId, run.id)
+      this.rememberOperations(run)
       this.remember(run)
     }
     for (const batch of recentBatches<StoredBatch>(this.sql, batchesRecalled)) this.rememberKeys(batch)
@@ -145,9 +155,15 @@ export class EnvironmentState {
     if (oldestRun(this.sql)) this.planArchive(now + archiveAfterLoadMs, true)
   }
 
+  /** Its own, and those of triggers that became this run. */
+  private rememberOperations({ id, engine }: StoredRun): void {
+    for (const operation of [engine.operationId, ...(engine.debounce?.operations ?? [])]) this.operations.set(operation, id)
+  }
+
   private remember(run: StoredRun): void {
     const { engine } = run
     if (engine.lease > 0) this.join(run.id, engine.slot)
+    if (run.status === 'DELAYED') this.debounced.add(run)
     if (engine.holdsSlot) occupy(this.admission, run.queue, run.concurrencyKey ?? '')
     else if (run.status === 'PENDING' && engine.dueAt === undefined) this.enqueue(run)
     else if (engine.resuming) this.enqueue(run)
@@ -255,6 +271,12 @@ export class EnvironmentState {
     if (!known) this.dirty.set(run.id, { run })
   }
 
+  replaceInput(run: StoredRun, input: Pick<StoredPackets, 'payload' | 'metadata'>): void {
+    const known = this.dirty.get(run.id)
+    if (known?.packets) known.packets = { ...known.packets, ...input }
+    else writeInput(this.sql, run.id, input)
+  }
+
   /** A new run's packets are not in the table yet. */
   pendingPackets(id: string): Pick<StoredPackets, 'payload' | 'metadata'> | undefined {
     return this.dirty.get(id)?.packets
@@ -342,15 +364,18 @@ export class EnvironmentState {
     if (known) this.versions.set(name, known)
     return known
   }
+  /** Limits change for the next admission, which ends this turn; what runs goes on. */
   private applyLimits(): void {
+    this.limits = queueLimits(this.version, this.overrides, this.concurrency)
     this.admission.limits.clear()
-    for (const queue of this.version?.queues ?? []) {
-      if (typeof queue.concurrencyLimit === 'number') this.admission.limits.set(queue.name, queue.concurrencyLimit)
-    }
-    for (const task of this.version?.tasks ?? []) {
-      const limit = task.queue?.concurrencyLimit
-      if (typeof limit === 'number') this.admission.limits.set(task.queue?.name ?? `task/${task.id}`, limit)
-    }
+    for (const [queue, { current }] of this.limits) if (current !== null) this.admission.limits.set(queue, current)
+  }
+  /** An override outlives deploys, which change what it hides. */
+  override(queue: string, override: QueueOverride | undefined): void {
+    if (override) this.overrides.set(queue, override)
+    else this.overrides.delete(queue)
+    putSetting(this.sql, 'queueOverrides', Object.fromEntries(this.overrides))
+    this.applyLimits()
   }
 
   putBatch(batch: StoredBatch): void {

@@ -1,5 +1,6 @@
 /** A run is made, or found: idempotency key, operation, limits, queue. */
 import type { RpcResult, TaskDefinition, TriggerInput, TriggerResult } from '../../contracts/rpc.ts'
+import { countQueue } from '../../core/queue/admission.ts'
 import { declaresQueue } from '../../core/queue/declared.ts'
 import { freesIdempotencyKey, isFinal } from '../../core/run/statuses.ts'
 import {
@@ -11,7 +12,8 @@ import {
   readChildren,
   type StoredRun,
 } from '../../storage/run-table.ts'
-import { intoQueue } from './attempts.ts'
+import { intoQueue, pump } from './attempts.ts'
+import { joinDebounced } from './debounce.ts'
 import { optional, refusal, type Turn, value } from './state.ts'
 import { blockOn } from './waits.ts'
 
@@ -19,13 +21,15 @@ const developmentTtl = '10m'
 
 const runTreeDepth = 100
 const oneTimeMs = 30 * 86_400_000
-/** Longer than a stored packet is of use: its run is deleted before. */
-const packetOwnerMs = 400 * 86_400_000
 
-export function trigger(turn: Turn, input: TriggerInput): RpcResult<TriggerResult> {
+export const queueSizeCode = 'QUEUE_SIZE_LIMIT_EXCEEDED'
+
+/** `isPlaceholder`: the record of a batch item that was refused. It never runs, so no guard against runaways holds it back. */
+export function trigger(turn: Turn, input: TriggerInput, isPlaceholder = false): RpcResult<TriggerResult> {
   const { state, now } = turn
   const { options } = input
-  if (state.isFull()) return refusal('ENVIRONMENT_FULL', 'This environment is full: old runs must be deleted first.', 503)
+  if (!isPlaceholder && state.isFull())
+    return refusal('ENVIRONMENT_FULL', 'This environment is full: old runs must be deleted first.', 503)
   if (oneTimeUsed(turn, options.oneTimeToken, input.runId)) {
     return refusal('UNPROCESSABLE', `Cannot trigger ${input.task} with a one-time use token as it has already been used.`, 422)
   }
@@ -40,8 +44,12 @@ export function trigger(turn: Turn, input: TriggerInput): RpcResult<TriggerResul
   if (parent && options.resumeParentOnCompletion && isFinal(parent.status)) {
     return refusal('UNPROCESSABLE', `Cannot trigger ${input.task} as the parent run has a status of ${parent.status}`, 422)
   }
-  if (parent && parent.depth + 1 > runTreeDepth) {
-    return refusal('UNPROCESSABLE', `A run tree is at most ${runTreeDepth} deep.`, 422)
+  if (parent && parent.depth + 1 > runTreeDepth && !isPlaceholder) {
+    return refusal(
+      'UNPROCESSABLE',
+      `Cannot trigger ${input.task} from ${parent.id}: a tree of runs is at most ${runTreeDepth} deep, and this one is.`,
+      422,
+    )
   }
   if (options.idempotencyKey) {
     const hit = liveKey(turn, input.task, options.idempotencyKey)
@@ -81,17 +89,33 @@ export function trigger(turn: Turn, input: TriggerInput): RpcResult<TriggerResul
       422,
     )
   }
+  const joined = joinDebounced(turn, input)
+  if (joined) {
+    spendOneTime(turn, options.oneTimeToken, joined.id)
+    if (waitingParent) blockOn(turn, waitingParent, { kind: 'run', runId: joined.id })
+    return value({ id: joined.id, isCached: false })
+  }
   // A replay keeps its queue only while that exists (8.9).
   const isGone = options.replayOf !== undefined && options.queue && state.version && !declaresQueue(state.version, options.queue)
   const queue = (isGone ? undefined : options.queue) ?? task?.queue?.name ?? `task/${input.task}`
-  const delayed = options.delayUntil !== undefined && options.delayUntil > now
+  const most = isPlaceholder ? undefined : queueSizeLimit(turn)
+  if (most !== undefined && isQueueFull(turn, queue, most)) {
+    return refusal(
+      queueSizeCode,
+      `Cannot trigger ${input.task}: queue ${queue} has reached its size limit of ${most} waiting runs.`,
+      422,
+    )
+  }
+  const { debounce } = options
+  const delayUntil = options.delayUntil ?? (debounce ? now + debounce.delayMs : undefined)
+  const delayed = delayUntil !== undefined && delayUntil > now
   const run: StoredRun = {
     id: input.runId,
     task: input.task,
     status: delayed ? 'DELAYED' : 'PENDING',
     createdAt: options.createdAt ?? now,
     updatedAt: now,
-    ...(delayed ? { delayUntil: options.delayUntil } : { queuedAt: now }),
+    ...(delayed ? { delayUntil } : { queuedAt: now }),
     tags: options.tags ?? [],
     queue,
     ...optional('concurrencyKey', options.concurrencyKey),
@@ -124,28 +148,40 @@ export function trigger(turn: Turn, input: TriggerInput): RpcResult<TriggerResul
       slot: 0,
       // A waited-for child sorts with its parent, ahead of what was triggered since (2.35).
       score:
-        (options.resumeParentOnCompletion && parent
-          ? parent.engine.score + parent.priorityMs
-          : delayed
-            ? (options.delayUntil as number)
-            : now) - (options.priorityMs ?? 0),
+        (options.resumeParentOnCompletion && parent ? parent.engine.score + parent.priorityMs : delayed ? delayUntil : now) -
+        (options.priorityMs ?? 0),
       holdsSlot: false,
       waits: [],
       lost: 0,
-      ...optional('dueAt', delayed ? options.delayUntil : undefined),
+      ...optional('dueAt', delayed ? delayUntil : undefined),
+      ...optional('debounce', delayed && debounce ? { key: debounce.key, since: now, operations: [] } : undefined),
       ...optional('lockToVersion', locked?.version),
     },
   }
   state.add(run, { payload: options.payload, ...optional('metadata', options.metadata) })
   spendOneTime(turn, options.oneTimeToken, run.id)
-  const stored = options.payload?.dataType === 'application/store' ? options.payload.data : undefined
-  if (stored && !stored.includes(run.id)) notePacketOwner(state.sql, stored, run.id, now + packetOwnerMs)
+  notePacketOwner(state.sql, run.id, options.payload, now)
   if (options.idempotencyKey)
     putKey(state.sql, input.task, options.idempotencyKey, run.id, options.idempotencyKeyExpiresAt ?? now + 2_592_000_000)
-  if (delayed) state.due.add({ at: options.delayUntil as number, kind: 'start', id: run.id })
-  else intoQueue(turn, run)
+  if (delayed) {
+    state.due.add({ at: delayUntil, kind: 'start', id: run.id })
+    state.debounced.add(run)
+  } else intoQueue(turn, run)
   if (waitingParent) blockOn(turn, waitingParent, { kind: 'run', runId: run.id })
   return value({ id: run.id, isCached: false })
+}
+
+function queueSizeLimit({ state }: Turn): number | undefined {
+  const { development, deployed } = state.queueSizes
+  return state.identity?.type === 'DEVELOPMENT' ? development : deployed
+}
+
+/** Runs of this turn that may start at once do not wait. */
+function isQueueFull(turn: Turn, queue: string, most: number): boolean {
+  const { admission } = turn.state
+  if (countQueue(admission, queue).queued < most) return false
+  pump(turn)
+  return countQueue(admission, queue).queued >= most
 }
 
 /** The same call repeated finds its own id and is no second use. */

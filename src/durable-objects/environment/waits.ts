@@ -1,9 +1,10 @@
 /** A run that waits: its slot is free, its executor stays. It goes on when every blocker is done and a slot is free again. */
 import type { WaitpointRecord } from '../../contracts/objects.ts'
 import type { CompletedWaitpoint, Packet, RpcResult, RunPackets } from '../../contracts/rpc.ts'
+import type { Wait } from '../../core/queue/waiting-reason.ts'
 import { isFinal, move } from '../../core/run/statuses.ts'
 import { findWaitpointKey, putDocument, putWaitpointKey, readDocument } from '../../storage/document-table.ts'
-import { readPackets, type StoredRun, type Wait } from '../../storage/run-table.ts'
+import { readPackets, type StoredRun } from '../../storage/run-table.ts'
 import { type EnvironmentState, refusal, type Turn, value } from './state.ts'
 
 export function blockOn(turn: Turn, runId: string, wait: Wait): void {

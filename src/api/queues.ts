@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { OperationError, RpcRefusal } from '../contracts/errors.ts'
 import type { QueueRecord } from '../contracts/objects.ts'
 import { callEnvironment } from '../operations/objects.ts'
+import * as queries from './queries.ts'
 import { environmentOf, readBody, requireScope } from './request.ts'
 import * as responses from './responses.ts'
 import { type App, type Ctx, route } from './route.ts'
@@ -17,6 +18,7 @@ export function queueRoutes(app: App): void {
       method: 'get',
       path: '/api/v1/queues',
       operationId: 'listQueues',
+      query: queries.numberedPage,
       summary: 'List queues',
       response: responses.queueList,
       tag,
@@ -39,6 +41,7 @@ export function queueRoutes(app: App): void {
       method: 'get',
       path: '/api/v1/queues/:queue',
       operationId: 'retrieveQueue',
+      query: queries.queueType,
       summary: 'Read a queue',
       response: responses.queue,
       tag,

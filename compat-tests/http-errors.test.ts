@@ -99,7 +99,10 @@ describe('answers to bad requests', () => {
   it('health and the OpenAPI document are open', async () => {
     const response = await fetch(`${endpoints.apiUrl}/openapi.json`)
     expect(response.status).toBe(200)
-    expect(((await response.json()) as { openapi: string }).openapi).toMatch(/^3\./)
+    expect(((await response.json()) as { openapi: string }).openapi).toMatch(/^3\.1\./)
+    const page = await fetch(`${endpoints.apiUrl}/docs`)
+    expect([page.status, page.headers.get('content-type')]).toEqual([200, 'text/html; charset=utf-8'])
+    expect(await page.text()).toContain('/api/v1/tasks/{taskId}/trigger')
   })
 
   it('browsers may ask first', async () => {

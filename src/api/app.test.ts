@@ -1,5 +1,5 @@
 import * as core from '@trigger.dev/core/v3/schemas'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { hmac, toHex } from '../auth/crypto.ts'
 import { signPublicToken } from '../auth/jwt.ts'
 import { mintPersonalToken } from '../auth/keys.ts'
@@ -16,6 +16,24 @@ const ok = <T>(value: T): { ok: true; value: T } => ({ ok: true, value })
 function bearer(key: string, extra: Record<string, string> = {}): Record<string, string> {
   return { authorization: `Bearer ${key}`, 'x-trigger-api-version': '2025-07-16', ...extra }
 }
+
+describe('requests at once', () => {
+  it('never make one request wait for another', async () => {
+    let asked = 0
+    // The first request is gone before it has its answer, as when its client hangs up.
+    const locate = (): Promise<unknown> => (asked++ === 0 ? new Promise(() => {}) : Promise.resolve({ projectId: 'prj1' }))
+    const { env, access } = await fakeEnv({
+      directory: { locate },
+      environment: { listRuns: async () => ok({ runs: [] }) },
+    })
+    const list = async (): Promise<number> => (await app.request('/api/v1/runs', { headers: bearer(access.apiKey) }, env)).status
+    void list()
+    await vi.waitFor(() => expect(asked).toBe(1))
+    expect(await list()).toBe(200)
+    expect(await list()).toBe(200)
+    expect(asked).toBe(2)
+  })
+})
 
 describe('trigger', () => {
   it('answers id, isCached and both token headers', async () => {

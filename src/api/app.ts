@@ -2,6 +2,7 @@
 import { OpenAPIHono } from '@hono/zod-openapi'
 import { batchRoutes } from './batches.ts'
 import { deploymentRoutes } from './deployments.ts'
+import { type ApiDocument, docsHeaders, docsPage } from './docs-page.ts'
 import { environmentVariableRoutes } from './envvars.ts'
 import { handleError, unanswered } from './error-handler.ts'
 import { packetRoutes } from './packets.ts'
@@ -17,7 +18,11 @@ import { triggerRoutes } from './trigger.ts'
 import { unbuiltRoutes } from './unbuilt.ts'
 import { waitpointRoutes } from './waitpoints.ts'
 
-export const documentInfo = { openapi: '3.1.0', info: { title: 'trigger.do', version: '0.1.0' } }
+export const documentInfo = {
+  openapi: '3.1.0',
+  info: { title: 'trigger.do', version: '0.1.0', license: { name: 'MIT', identifier: 'MIT' } },
+  servers: [{ url: '/' }],
+}
 
 export function createApp(): App {
   const app = new OpenAPIHono<Bindings>()
@@ -52,8 +57,22 @@ export function createApp(): App {
   deploymentRoutes(app)
   projectRoutes(app)
   unbuiltRoutes(app)
-  app.doc31('/openapi.json', documentInfo)
+  documentRoutes(app)
   return app
+}
+
+/** Made once per isolate: the routes do not change, and making it takes longer than any other request here. */
+function documentRoutes(app: App): void {
+  let json: string | undefined
+  let page: string | undefined
+  app.get('/openapi.json', (c) => {
+    json ??= JSON.stringify(app.getOpenAPI31Document(documentInfo))
+    return c.body(json, 200, { 'content-type': 'application/json' })
+  })
+  app.get('/docs', (c) => {
+    page ??= docsPage(app.getOpenAPI31Document(documentInfo) as ApiDocument)
+    return c.body(page, 200, docsHeaders)
+  })
 }
 
 /** Every header a client sends is allowed: SDK versions add their own (api-surface.md §1.2, §1.7). */

@@ -9,6 +9,7 @@ import * as deployments from '../operations/deployments.ts'
 import { callTask } from '../operations/objects.ts'
 import { openLink } from '../operations/packets.ts'
 import { defined, iso } from './present-run.ts'
+import * as queries from './queries.ts'
 import { environmentOf, linkKey, originOf, queryError, readBody, requireScope, runCallerOf } from './request.ts'
 import * as responses from './responses.ts'
 import { type App, type Ctx, route } from './route.ts'
@@ -121,6 +122,7 @@ export function deploymentRoutes(app: App): void {
       method: 'get',
       path: '/api/v1/deployments',
       operationId: 'listDeployments',
+      query: queries.deploymentFilter,
       summary: 'List deployments',
       response: responses.deploymentList,
       tag,
@@ -198,6 +200,7 @@ export function deploymentRoutes(app: App): void {
       method: 'post',
       path: '/api/v1/deployments/:version/promote',
       operationId: 'promoteDeployment',
+      query: queries.rollbacks,
       summary: 'Make a version current',
       response: responses.promoted,
       tag,

@@ -6,6 +6,7 @@ import { OperationError } from '../contracts/errors.ts'
 import type { EnvironmentPrincipal } from '../operations/authenticate.ts'
 import { seed } from '../operations/projects.ts'
 import { resetIdempotencyKey } from '../operations/runs.ts'
+import * as queries from './queries.ts'
 import { environmentOf, readBody, readText, requireScope } from './request.ts'
 import * as responses from './responses.ts'
 import { type App, type Ctx, route } from './route.ts'
@@ -109,6 +110,7 @@ export function platformRoutes(app: App): void {
       method: 'get',
       path: '/api/v1/timezones',
       operationId: 'listTimezones',
+      query: queries.zoneFilter,
       summary: 'Time zones',
       response: responses.timezones,
       tag,

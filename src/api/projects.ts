@@ -16,6 +16,7 @@ import {
   upsertBranch,
 } from '../operations/projects.ts'
 import { iso } from './present-run.ts'
+import * as queries from './queries.ts'
 import { bearer, environmentOf, originOf, readBody, userOf } from './request.ts'
 import * as responses from './responses.ts'
 import { type App, type Ctx, route } from './route.ts'
@@ -30,6 +31,7 @@ export function projectRoutes(app: App): void {
       method: 'get',
       path: '/api/v2/whoami',
       operationId: 'whoami',
+      query: queries.projectRef,
       summary: 'Who the token belongs to',
       response: responses.whoami,
       tag,

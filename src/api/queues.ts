@@ -4,6 +4,7 @@ import { limits } from '../contracts/limits.ts'
 import type { QueueRecord, QueueRef } from '../contracts/objects.ts'
 import { callEnvironment } from '../operations/objects.ts'
 import { iso } from './present-run.ts'
+import * as queries from './queries.ts'
 import { environmentOf, readBody, requireScope } from './request.ts'
 import * as responses from './responses.ts'
 import { type App, type Ctx, route } from './route.ts'
@@ -32,6 +33,7 @@ export function queueRoutes(app: App): void {
       method: 'get',
       path: '/api/v1/queues',
       operationId: 'listQueues',
+      query: queries.numberedPage,
       summary: 'List queues',
       response: responses.queueList,
       tag,
@@ -54,6 +56,7 @@ export function queueRoutes(app: App): void {
       method: 'get',
       path: '/api/v1/queues/:queue',
       operationId: 'retrieveQueue',
+      query: queries.queueType,
       summary: 'Read a queue',
       response: responses.queue,
       tag,

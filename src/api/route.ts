@@ -16,6 +16,8 @@ export interface RouteSpec {
   tag: string
   /** Described only; the handler reads and refuses the body itself, with upstream's exact words. */
   body?: z.ZodType
+  /** Described only, like the body. */
+  query?: z.ZodObject
   response?: z.ZodType
   /** Of the success; 200 unless said. */
   status?: number
@@ -54,6 +56,7 @@ export function describe(app: App, spec: RouteSpec): void {
     security: spec.open ? [] : [{ bearer: [] }],
     request: {
       ...(params.length > 0 ? { params: z.object(Object.fromEntries(params.map((name) => [name, z.string()]))) } : {}),
+      ...(spec.query ? { query: spec.query } : {}),
       ...(spec.body ? { body: { content: { 'application/json': { schema: spec.body } } } } : {}),
     },
     responses: Object.fromEntries(

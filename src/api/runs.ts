@@ -10,6 +10,7 @@ import { presignPacket } from '../operations/packets.ts'
 import { environmentFor, environmentSlug } from '../operations/projects.ts'
 import * as runs from '../operations/runs.ts'
 import { iso, presentDetail, presentListItem } from './present-run.ts'
+import * as queries from './queries.ts'
 import { environmentOf, isModern, originOf, queryError, readBody, readRequirements, requireScope, userOf } from './request.ts'
 import * as responses from './responses.ts'
 import { type App, type Ctx, route } from './route.ts'
@@ -39,7 +40,15 @@ export function runRoutes(app: App): void {
 
   route(
     app,
-    { method: 'get', path: '/api/v1/runs', operationId: 'listRuns', summary: 'List runs', response: responses.runList, tag },
+    {
+      method: 'get',
+      path: '/api/v1/runs',
+      operationId: 'listRuns',
+      query: queries.runFilter,
+      summary: 'List runs',
+      response: responses.runList,
+      tag,
+    },
     async (c) => {
       const { principal, caller } = await environmentOf(c, { publicToken: true })
       const input = listInput(c)
@@ -61,6 +70,7 @@ export function runRoutes(app: App): void {
       method: 'get',
       path: '/api/v1/projects/:projectRef/runs',
       operationId: 'listProjectRuns',
+      query: queries.projectRunFilter,
       summary: 'List runs of a project',
       response: responses.runList,
       tag,

@@ -5,6 +5,7 @@ import type { SchedulerObject } from '../contracts/objects.ts'
 import { callScheduler } from '../operations/objects.ts'
 import { describeCron } from './describe-cron.ts'
 import { iso } from './present-run.ts'
+import * as queries from './queries.ts'
 import { environmentOf } from './request.ts'
 import * as responses from './responses.ts'
 import { type App, type Ctx, route } from './route.ts'
@@ -20,6 +21,7 @@ export function scheduleRoutes(app: App): void {
       method: 'get',
       path: '/api/v1/schedules',
       operationId: 'listSchedules',
+      query: queries.numberedPage,
       summary: 'List schedules',
       response: responses.scheduleList,
       tag,

@@ -3,6 +3,7 @@ import { OperationError } from '../contracts/errors.ts'
 import type { RunDetail, SpanRecord } from '../contracts/rpc.ts'
 import { getTrace } from '../operations/runs.ts'
 import { defined } from './present-run.ts'
+import * as queries from './queries.ts'
 import * as responses from './responses.ts'
 import { type App, type Ctx, route } from './route.ts'
 import { readableRun } from './runs.ts'
@@ -12,7 +13,14 @@ const tag = 'traces'
 export function traceRoutes(app: App): void {
   route(
     app,
-    { method: 'get', path: '/api/v1/runs/:runId/trace', operationId: 'getRunTrace', summary: 'Trace of a run', tag },
+    {
+      method: 'get',
+      path: '/api/v1/runs/:runId/trace',
+      operationId: 'getRunTrace',
+      query: queries.tracePage,
+      summary: 'Trace of a run',
+      tag,
+    },
     async (c) => {
       const { run, spans } = await traceOf(c)
       if (c.req.query('page[size]')) return c.json(flatPage(c, run, spans))

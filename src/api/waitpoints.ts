@@ -5,6 +5,7 @@ import type { WaitpointRecord } from '../contracts/objects.ts'
 import { tagsSchema } from '../contracts/trigger.schema.ts'
 import * as waitpoints from '../operations/waitpoints.ts'
 import { defined, iso } from './present-run.ts'
+import * as queries from './queries.ts'
 import { environmentOf, originOf, readBody, readText, requireScope, runCallerOf, tokenHeaders } from './request.ts'
 import * as responses from './responses.ts'
 import { type App, type Ctx, route } from './route.ts'
@@ -53,6 +54,7 @@ export function waitpointRoutes(app: App): void {
       method: 'get',
       path: tokens,
       operationId: 'listWaitpointTokens',
+      query: queries.tokenFilter,
       summary: 'List wait tokens',
       response: responses.tokenList,
       tag,

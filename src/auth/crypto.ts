@@ -2,7 +2,7 @@
 import { Buffer } from 'node:buffer'
 
 const encoder = new TextEncoder()
-const derived = new Map<string, Promise<ArrayBuffer>>()
+const derived = new Map<string, ArrayBuffer>()
 /** Imported HMAC keys by their text: each trigger signs a token. */
 const macKeys = new Map<string, CryptoKey>()
 const maxMacKeys = 1_000
@@ -22,14 +22,16 @@ async function macKey(key: ArrayBuffer | Uint8Array | string): Promise<CryptoKey
   return imported
 }
 
-/** HMAC of the label under the root secret; kept in memory, the root changes only with a restart. */
-export function subKey(root: string, label: string): Promise<ArrayBuffer> {
+/**
+ * HMAC of the label under the root secret; kept in memory, the root changes only with a restart. Kept is the key, not the promise
+ * of it: a promise of one request never resolves for another once the first is gone.
+ */
+export async function subKey(root: string, label: string): Promise<ArrayBuffer> {
   const name = `${label}\n${root}`
-  let key = derived.get(name)
-  if (!key) {
-    key = hmac(root, `trigger.do/${label}`).then((bytes) => bytes.buffer as ArrayBuffer)
-    derived.set(name, key)
-  }
+  const known = derived.get(name)
+  if (known) return known
+  const key = (await hmac(root, `trigger.do/${label}`)).buffer as ArrayBuffer
+  derived.set(name, key)
   return key
 }
 

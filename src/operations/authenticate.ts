@@ -32,7 +32,11 @@ export type Principal = EnvironmentPrincipal | UserPrincipal
 const goodMs = 30_000
 const badMs = 10_000
 const cacheSize = 5_000
-const cache = new Map<string, { until: number; value: Promise<unknown> }>()
+/** Before the end one request looks again while the others go on with what is known. */
+const renewMs = 3_000
+/** How often everything was forgotten: what was asked for before is not remembered after. */
+let forgotten = 0
+const cache = new Map<string, { renewAt: number; until: number; value: unknown }>()
 
 export async function authenticate(env: Env, token: string, branchHeader: string | undefined): Promise<Principal | undefined> {
   const root = env.ROOT_SECRET as string
@@ -82,6 +86,7 @@ async function publicAccess(
 
 /** After a key epoch was refused, or a branch made: the next request looks again. */
 export function forgetAccess(): void {
+  forgotten += 1
   cache.clear()
 }
 
@@ -112,20 +117,23 @@ async function locate(env: Env, locator: string, branch: string | undefined): Pr
   return callProject(env, place.projectId, (project) => project.environmentByLocator(locator, branch))
 }
 
+/**
+ * Only what is known is shared, never a promise: one that belongs to another request hangs when that request is gone first, and
+ * what runs after it cannot read its own request's body.
+ */
 async function remember<T>(name: string, load: () => Promise<T | null>): Promise<T | null> {
   const now = Date.now()
   const known = cache.get(name)
-  if (known && known.until > now) return known.value as Promise<T | null>
+  if (known && known.until > now) {
+    if (known.renewAt > now) return known.value as T | null
+    known.renewAt = known.until
+  }
+  const generation = forgotten
+  const value = await load()
+  if (generation !== forgotten) return value
   if (cache.size >= cacheSize)
     for (const [old, entry] of cache) if (entry.until <= now || cache.size >= cacheSize) cache.delete(old)
-  const entry = { until: now + goodMs, value: load() as Promise<unknown> }
-  cache.set(name, entry)
-  try {
-    const value = (await entry.value) as T | null
-    if (value === null) entry.until = Date.now() + badMs
-    return value
-  } catch (error) {
-    cache.delete(name)
-    throw error
-  }
+  const until = Date.now() + (value === null ? badMs : goodMs)
+  cache.set(name, { renewAt: until - renewMs, until, value })
+  return value
 }

@@ -44,6 +44,7 @@ export interface Env {
   REGIONS?: string
   ENVIRONMENT_CONCURRENCY?: string
   RUN_RETENTION_DAYS?: string
+  SCHEDULE_LIMIT?: string
   [binding: string]: unknown
 }
 declare const worker: {

@@ -221,6 +221,7 @@ function miniflareOptions(options: HostOptions, start: Start): ConstructorParame
             ...passed('REGIONS'),
             ...passed('ENVIRONMENT_CONCURRENCY'),
             ...passed('RUN_RETENTION_DAYS'),
+            ...passed('SCHEDULE_LIMIT'),
             ...(frozenAt === undefined ? {} : { FROZEN_AT: String(frozenAt) }),
           },
           textBlobBindings: { PLATFORM_PORTS: portsFile },

@@ -33,6 +33,8 @@ export interface Env {
   REGIONS?: string
   /** Concurrent runs per environment (base limit). */
   ENVIRONMENT_CONCURRENCY?: string
+  /** Schedules made over the API per environment; 1000 when absent. */
+  SCHEDULE_LIMIT?: string
   /** Days a final run is kept; 30 when absent. */
   RUN_RETENTION_DAYS?: string
   /** Local host: when the last process stopped answering (epoch ms), if that is why this one was started. */

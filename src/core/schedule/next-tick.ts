@@ -6,19 +6,39 @@ import { CronExpressionParser } from 'cron-parser'
 
 const aliases = new Set(['@hourly', '@daily', '@weekly', '@monthly', '@yearly', '@annually'])
 
-export function nextTick(cron: string, timezone: string, after: number): number {
-  return upcoming(cron, timezone, after, 1)[0] as number
+/** Nothing when the expression does not tick again within the parser's horizon of some hundred years. */
+export function nextTick(cron: string, timezone: string, after: number): number | undefined {
+  return upcoming(cron, timezone, after, 1)[0]
 }
 
-/** The next `count` ticks after `after`, soonest first. Throws when the expression or the zone is not valid. */
+/** Strictly before the reference. */
+export function previousTick(cron: string, timezone: string, before: number): number | undefined {
+  const expression = CronExpressionParser.parse(cron, { currentDate: new Date(before), tz: timezone })
+  for (;;) {
+    const tick = stepped(() => expression.prev())
+    if (tick === undefined || tick < before) return tick
+  }
+}
+
+/** The next `count` ticks after `after`, soonest first; fewer when there are no more. Throws when the expression or the zone is not valid. */
 export function upcoming(cron: string, timezone: string, after: number, count: number): number[] {
   const expression = CronExpressionParser.parse(cron, { currentDate: new Date(after), tz: timezone })
   const ticks: number[] = []
   while (ticks.length < count) {
-    const tick = expression.next().getTime()
+    const tick = stepped(() => expression.next())
+    if (tick === undefined) break
     if (tick > (ticks.at(-1) ?? after)) ticks.push(tick)
   }
   return ticks
+}
+
+/** The parser gives up with an error on an expression that is well formed and does not tick (any more). */
+function stepped(step: () => { getTime(): number }): number | undefined {
+  try {
+    return step().getTime()
+  } catch {
+    return undefined
+  }
 }
 
 /** What is wrong with an expression, in words; undefined when nothing is. */
@@ -34,19 +54,23 @@ export function validateCron(cron: string): string | undefined {
   }
   try {
     // An expression can be well formed and never tick.
-    nextTick(cron, 'UTC', 0)
-    return undefined
+    return nextTick(cron, 'UTC', 0) === undefined ? 'Invalid cron expression: it never ticks' : undefined
   } catch (error) {
     return `Invalid cron expression: ${error instanceof Error ? error.message : String(error)}`
   }
 }
 
-/** What is wrong with a zone, in words; undefined when it is an IANA name. */
+/**
+ * What is wrong with a zone, in words; undefined when it is an IANA name. The parser knows more than those ("local", "UTC+3"),
+ * and offsets like "+03:00" are zones for Intl: neither names a place whose clock can be followed.
+ */
 export function validateTimezone(timezone: string): string | undefined {
+  const problem = `Invalid IANA timezone: '${timezone}'. GET /api/v1/timezones lists the names.`
+  if (!/^[A-Za-z]/.test(timezone)) return problem
   try {
-    nextTick('@hourly', timezone, 0)
+    new Intl.DateTimeFormat('en', { timeZone: timezone })
     return undefined
   } catch {
-    return `Invalid timezone: "${timezone}"`
+    return problem
   }
 }

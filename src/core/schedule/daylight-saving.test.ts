@@ -1,13 +1,15 @@
-/** Two years in ten time zones, against what each zone's clock shows (Intl) and against a parser that walks on. */
+/** Two years in ten time zones: against what each zone's clock shows, and against cron-parser where that is right. */
 import { CronExpressionParser } from 'cron-parser'
 import { describe, expect, it } from 'vitest'
 import { nextTick, upcoming } from './next-tick.ts'
 
-const HOUR = 3_600_000
+const MINUTE = 60_000
+const HOUR = 60 * MINUTE
+const DAY = 24 * HOUR
 const start = Date.parse('2025-01-01T00:00Z')
 const end = Date.parse('2027-01-01T00:00Z')
 
-/** Gaps and folds of an hour and of half an hour, at night and at midnight, a second one in Ramadan, and zones with neither. */
+/** Gaps and folds of an hour and of half an hour, at night and at midnight, a second pair for Ramadan, and zones with none. */
 const zones = [
   'America/New_York',
   'Europe/London',
@@ -20,84 +22,115 @@ const zones = [
   'Asia/Kathmandu',
   'UTC',
 ]
+/** cron-parser leaves out days in Chatham and stops for ever on Lord Howe: these are held against the clock only. */
+const parserIsWrong = ['Australia/Lord_Howe', 'Pacific/Chatham']
 
-/** Instants of two years with the wall clock of each, every quarter of an hour: no zone changes its clock in between. */
-function clock(zone: string): { at: number; wall: number }[] {
-  const format = new Intl.DateTimeFormat('en-CA', {
-    timeZone: zone,
-    hourCycle: 'h23',
-    year: 'numeric',
-    month: '2-digit',
-    day: '2-digit',
-    hour: '2-digit',
-    minute: '2-digit',
-  })
-  const shown = (at: number): number => {
-    const part = Object.fromEntries(format.formatToParts(at).map(({ type, value }) => [type, Number(value)]))
-    return Date.UTC(part.year as number, (part.month as number) - 1, part.day, part.hour, part.minute)
-  }
-  // A day without a change needs no more than its first and last offset.
-  const list: { at: number; wall: number }[] = []
-  for (let day = start; day < end; day += 24 * HOUR) {
-    const [first, last] = [shown(day) - day, shown(day + 24 * HOUR) - day - 24 * HOUR]
-    for (let at = day; at < day + 24 * HOUR; at += HOUR / 4) {
-      list.push({ at, wall: first === last ? at + first : shown(at) })
-    }
+interface Reading {
+  at: number
+  wall: number
+}
+
+/** What the clock shows at each quarter of an hour: every change of every zone is at one. */
+function readings(zone: string): Reading[] {
+  const numeric = { year: 'numeric', month: '2-digit', day: '2-digit', hour: '2-digit', minute: '2-digit' } as const
+  const format = new Intl.DateTimeFormat('sv-SE', { timeZone: zone, ...numeric })
+  const offset = (at: number): number => Date.parse(`${format.format(at).replace(' ', 'T')}Z`) - at
+  const list: Reading[] = []
+  for (let day = start; day < end; day += DAY) {
+    const [first, last] = [offset(day), offset(day + DAY)]
+    for (let at = day; at < day + DAY; at += HOUR / 4) list.push({ at, wall: at + (first === last ? first : offset(at)) })
   }
   return list
 }
 
-/** `hour:minute` each day: at its first occurrence; when the clock jumps over it, as long after the jump as it lies in the gap. */
-function daily(readings: { at: number; wall: number }[], hour: number, minute: number): number[] {
+/** A time of each day: the first instant the clock shows it; in a gap, as long after the jump as it lies behind its beginning. */
+function daily(clock: Reading[], time: number): number[] {
   const ticks: number[] = []
   let done = Number.NEGATIVE_INFINITY
-  for (let index = 1; index < readings.length; index++) {
-    const before = readings[index - 1] as { at: number; wall: number }
-    const now = readings[index] as { at: number; wall: number }
-    const midnight = Math.floor(now.wall / (24 * HOUR)) * 24 * HOUR
-    const asked = midnight + hour * HOUR + minute * 60_000
-    if (asked <= done) continue
-    if (now.wall === asked) {
-      ticks.push(now.at)
-      done = asked
-    } else if (before.wall < asked && asked < now.wall) {
-      ticks.push(now.at + (asked - before.wall - HOUR / 4))
-      done = asked
-    }
-  }
+  clock.forEach(({ at, wall }, index) => {
+    const before = clock[index - 1]
+    const asked = Math.floor(wall / DAY) * DAY + time
+    if (!before || asked <= done || wall < asked) return
+    if (wall === asked) ticks.push(at)
+    // At a jump the reading before shows a quarter less than where the gap begins.
+    else if (before.wall < asked) ticks.push(at + asked - (before.wall + HOUR / 4))
+    else return
+    done = asked
+  })
   return ticks
 }
 
+function iso(ticks: number[]): string[] {
+  return ticks.map((at) => new Date(at).toISOString())
+}
+
+/** All of the two years but the first and last day, whose neighbours are not known. */
+function inside(ticks: number[]): number[] {
+  return ticks.filter((at) => at > start + DAY && at < end - DAY)
+}
+
 describe.each(zones)('two years in %s', (zone) => {
-  const readings = clock(zone)
-  const within = (at: number): boolean => at > start + 24 * HOUR && at < end - 24 * HOUR
+  const clock = readings(zone)
+  const offsets = clock.map(({ at, wall }) => wall - at)
+  const changes = clock.filter((_, index) => index > 0 && offsets[index] !== offsets[index - 1])
 
-  it.each([
-    [0, 0],
-    [0, 30],
-    [1, 30],
-    [2, 0],
-    [2, 30],
-    [2, 45],
-    [9, 15],
-    [23, 45],
-  ])('a daily tick at %i:%i comes once a day', (hour, minute) => {
-    const cron = `${minute} ${hour} * * *`
-    const expected = daily(readings, hour, minute).filter(within)
-    const walked = upcoming(cron, zone, start, 731).filter(within)
-    const stepped: number[] = []
-    for (let at = start; stepped.length < 731; stepped.push(at)) at = nextTick(cron, zone, at) as number
-    const iso = (list: number[]): string[] => list.map((at) => new Date(at).toISOString())
-    expect(iso(stepped.filter(within))).toEqual(iso(walked))
-    expect(iso(walked)).toEqual(iso(expected))
-  })
-
-  it('ticks of every hour and half hour follow real time', () => {
-    for (const cron of ['*/30 * * * *', '0 * * * *']) {
-      const wanted = readings.filter(({ wall }) => wall % (cron === '0 * * * *' ? HOUR : HOUR / 2) === 0).map(({ at }) => at)
-      const around = wanted.filter((at) => within(at))
-      const expression = CronExpressionParser.parse(cron, { currentDate: new Date(start + 24 * HOUR), tz: zone })
-      for (const at of around) expect(new Date(expression.next().getTime()).toISOString(), cron).toBe(new Date(at).toISOString())
+  it('a daily tick comes once a day, also where the clock jumps over it or shows it twice', () => {
+    for (const time of [0, 1.5, 2, 2.5, 2.75, 9].map((hours) => hours * HOUR)) {
+      const cron = `${(time % HOUR) / MINUTE} ${Math.floor(time / HOUR)} * * *`
+      const ticks = inside(upcoming(cron, zone, start, 731))
+      expect(iso(ticks), cron).toEqual(iso(inside(daily(clock, time))))
     }
   })
+
+  it('a tick of every hour comes whenever the clock shows it', () => {
+    const shown = (minutes: number[]): Reading[] => clock.filter(({ wall }) => minutes.includes((wall % HOUR) / MINUTE))
+    const hourly = upcoming('0 * * * *', zone, start, 17_600)
+    expect(iso(inside(hourly))).toEqual(iso(inside(shown([0]).map(({ at }) => at))))
+    for (const { at } of changes) {
+      const expected = shown([15, 45]).filter((reading) => reading.at > at - DAY)
+      expect(iso(upcoming('15,45 0-23 * * *', zone, at - DAY, 100))).toEqual(iso(expected.slice(0, 100).map((one) => one.at)))
+    }
+  })
+
+  it('asked one tick at a time around each change, gives the same ticks', () => {
+    for (const cron of ['30 1,2 * * *', '*/15 0-3 * * *', '0 * * * *']) {
+      for (const { at } of changes) {
+        const walked = upcoming(cron, zone, at - DAY, 20)
+        let from = at - DAY
+        for (const tick of walked) {
+          expect(nextTick(cron, zone, from)).toBe(tick)
+          // From between two ticks as well.
+          expect(nextTick(cron, zone, tick - 1)).toBe(tick)
+          from = tick
+        }
+      }
+    }
+  })
+
+  it.skipIf(parserIsWrong.includes(zone))(
+    'cron-parser says the same around each change',
+    () => {
+      const crons = [
+        '30 2 * * *',
+        '0,30 1-3 * * *',
+        '*/20 */2 * * *',
+        '15 0,1 * * *',
+        '0 2 * * SUN',
+        '5 * * * *',
+        '*/10 * * * *',
+        '0 0 L * *',
+      ]
+      for (const cron of crons) {
+        for (const from of [start, ...changes.map(({ at }) => at - 8 * HOUR)]) {
+          const expression = CronExpressionParser.parse(cron, { currentDate: new Date(from), tz: zone })
+          const count = cron.startsWith('*/') ? 100 : 20
+          const theirs = Array.from({ length: count }, () => expression.next().getTime())
+          expect(iso(upcoming(cron, zone, from, count)), `${cron} from ${new Date(from).toISOString()}`).toEqual(
+            iso([...new Set(theirs)]),
+          )
+        }
+      }
+    },
+    20_000,
+  )
 })

@@ -89,5 +89,6 @@ it('validateTimezone knows IANA names', () => {
   expect(validateTimezone('Asia/Kolkata')).toBeUndefined()
   expect(validateTimezone('Mars/Base')).toContain('Mars/Base')
   // Known to the parser or to Intl, and no place.
-  for (const zone of ['', 'local', 'system', 'UTC+3', 'utc+3', '+03:00']) expect(validateTimezone(zone), zone).toContain('Invalid IANA timezone')
+  for (const zone of ['', 'local', 'system', 'UTC+3', 'utc+3', '+03:00'])
+    expect(validateTimezone(zone), zone).toContain('Invalid IANA timezone')
 })

@@ -3,8 +3,10 @@
  * missed ticks makes one late run and never a backlog; a tick is planned once, in the order of time.
  */
 import type { ScheduleTiming } from '../../contracts/objects.ts'
-import { nextTick, previousTick, validateCron, validateTimezone } from './next-tick.ts'
+import { latestTick, nextTick, validateCron, validateTimezone } from './next-tick.ts'
 import { phaseOf, validateWindow, windowOffset } from './window.ts'
+
+const DAY_MS = 86_400_000
 
 export type Timing = ScheduleTiming
 
@@ -36,8 +38,10 @@ export function firstTick(id: string, timing: Timing, now: number): Tick | undef
  */
 export function tickAfter(id: string, timing: Timing, previous: number, now: number): Tick | undefined {
   if (timing.window !== undefined && now > previous) {
-    const latest = previousTick(timing.cron, timing.timezone, now + 1)
-    const tick = latest !== undefined && latest > previous ? tickAt(id, timing, latest) : undefined
+    const missedSince = (from: number): number | undefined => latestTick(timing.cron, timing.timezone, from, now)
+    // Not all that a long stretch has, where a day has some.
+    const latest = missedSince(Math.max(previous, now - DAY_MS)) ?? missedSince(previous)
+    const tick = latest === undefined ? undefined : tickAt(id, timing, latest)
     if (tick && tick.effective > now) return tick
   }
   return firstTick(id, timing, Math.max(previous, now))

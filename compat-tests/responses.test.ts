@@ -61,7 +61,12 @@ const schemas: Record<string, Schema> = {
   listTimezones: published.TimezonesResult,
   resetIdempotencyKey: published.ResetIdempotencyKeyResponse,
   listSchedules: published.ListSchedulesResult,
+  createSchedule: published.ScheduleObject,
   retrieveSchedule: published.ScheduleObject,
+  updateSchedule: published.ScheduleObject,
+  activateSchedule: published.ScheduleObject,
+  deactivateSchedule: published.ScheduleObject,
+  deleteSchedule: published.DeletedScheduleObject,
   getWorkerVariables: published.GetEnvironmentVariablesResponseBody,
   importVariables: published.EnvironmentVariableResponseBody,
   listVariables: published.EnvironmentVariableWithSecret.array(),
@@ -277,8 +282,16 @@ describe('answers', () => {
     await valid('resetQueueConcurrency', 'POST', `${concurrency}/reset`, { type: 'custom' })
     await valid('listTimezones', 'GET', '/api/v1/timezones')
     const schedules = await valid('listSchedules', 'GET', '/api/v1/schedules')
-    expect(schedules.data).toHaveLength(1)
-    await valid('retrieveSchedule', 'GET', `/api/v1/schedules/${schedules.data[0].id}`)
+    const declared = schedules.data.find((schedule: { type: string }) => schedule.type === 'DECLARATIVE')
+    await valid('retrieveSchedule', 'GET', `/api/v1/schedules/${declared.id}`)
+    const schedule = { task: 'new-year', cron: '0 0 1 1 *', externalId: 'schema', window: '10%' }
+    const path = '/api/v1/schedules'
+    const { id } = await valid('createSchedule', 'POST', path, { ...schedule, deduplicationKey: unique('schedule') })
+    await valid('retrieveSchedule', 'GET', `${path}/${id}`)
+    await valid('updateSchedule', 'PUT', `${path}/${id}`, schedule)
+    await valid('deactivateSchedule', 'POST', `${path}/${id}/deactivate`)
+    await valid('activateSchedule', 'POST', `${path}/${id}/activate`)
+    await valid('deleteSchedule', 'DELETE', `${path}/${id}`)
     const variables = `/api/v1/projects/${plain.ref}/envvars`
     await valid('createVariable', 'POST', `${variables}/prod`, { name: 'SCHEMA', value: '1' })
     await valid('updateVariable', 'PUT', `${variables}/prod/SCHEMA`, { value: '2' })
@@ -341,7 +354,8 @@ describe('errors', () => {
     [404, 'GET', '/api/v1/queues/unknown-queue?type=custom', undefined, {}],
     [415, 'POST', '/api/v3/batches/batch_unknown/items', '{}', json],
     [422, 'POST', '/api/v1/tasks/add-one/trigger', { options: { tags: Array.from({ length: 11 }, (_, i) => `t${i}`) } }, json],
-    [501, 'POST', '/api/v1/schedules', { task: 'x', cron: '* * * * *', deduplicationKey: 'x' }, json],
+    [422, 'POST', '/api/v1/schedules', { task: 'x', cron: '* * * * *', deduplicationKey: 'x' }, json],
+    [501, 'POST', '/api/v1/bulk-actions', {}, json],
   ])('%i of %s %s are JSON with a sentence the SDK shows', async (status, method, path, body, headers) => {
     const answer: Answer = await http(method, path, body, headers)
     expect(answer.status).toBe(status)

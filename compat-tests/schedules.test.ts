@@ -1,9 +1,9 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { runs, schedules } from '@trigger.dev/sdk'
-import { describe, expect, it } from 'vitest'
-import { deploy, environmentKey } from './cli.ts'
-import { endpoints, finished, http, until, useProject } from './harness.ts'
+import { auth, runs, schedules } from '@trigger.dev/sdk'
+import { beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { deploy, environmentKey, type Project } from './cli.ts'
+import { endpoints, finished, http, runTask, unique, until, useProject } from './harness.ts'
 import { makeProject } from './made-project.ts'
 
 const minute = 60_000
@@ -157,8 +157,281 @@ describe('the schedules API', () => {
     expect(timezones).toContain('America/New_York')
     expect((await schedules.timezones({ excludeUtc: true })).timezones).not.toContain('UTC')
   })
+})
 
-  it('says that schedules made over it are not built', async () => {
-    await expect(schedules.create({ task: 'x', cron: '0 3 * * *', deduplicationKey: 'k' })).rejects.toMatchObject({ status: 501 })
+const source = `import { schedules, task } from '@trigger.dev/sdk'
+export const report = schedules.task({ id: 'report', run: async (payload) => ({ payload, dates: [payload.timestamp, ...payload.upcoming].every((d) => d instanceof Date) }) })
+export const witness = schedules.task({ id: 'witness', run: async () => 'seen' })
+export const declared = schedules.task({ id: 'declared', cron: '0 3 * * *', run: async () => 'never' })
+export const plain = task({ id: 'plain', run: async () => 'plain' })
+export const maker = task({
+  id: 'maker',
+  run: async (payload) => {
+    const made = await schedules.create({ task: 'report', cron: '0 0 1 1 *', deduplicationKey: payload.user, externalId: payload.user })
+    return (await schedules.retrieve(made.id)).externalId
+  },
+})
+`
+
+describe('imperative schedules', () => {
+  let production: Project
+  let staging: Project
+  beforeAll(async () => {
+    const { folder } = makeProject({ 'src/a.ts': source })
+    expect((await deploy(endpoints, folder)).code).toBe(0)
+    expect((await deploy(endpoints, folder, ['--env', 'staging'])).code).toBe(0)
+    production = await environmentKey(endpoints, folder, 'prod')
+    staging = await environmentKey(endpoints, folder, 'staging')
+  }, 300_000)
+  beforeEach(() => useProject(production))
+
+  const key = (): { authorization: string } => ({ authorization: `Bearer ${production.secretKey}` })
+  const report = { task: 'report', cron: '0 0 1 1 *' }
+
+  it('A49 fire each minute with their payload, not while inactive', { timeout: 400_000 }, async () => {
+    const made = await schedules.create({
+      task: 'report',
+      cron: '* * * * *',
+      timezone: 'Asia/Kathmandu',
+      externalId: 'user_1',
+      deduplicationKey: unique('minute'),
+    })
+    const witness = await schedules.create({ task: 'witness', cron: '* * * * *', deduplicationKey: unique('witness') })
+    expect((made.nextRun as Date).getTime() % minute).toBe(0)
+    const ticksOf = async (id: string): Promise<Awaited<ReturnType<typeof runs.list>>['data']> =>
+      (await runs.list({ schedule: id, limit: 100 })).data
+    const ticks = (id: string, count: number): ReturnType<typeof ticksOf> =>
+      until(
+        async () => {
+          const list = await ticksOf(id)
+          return list.length >= count && list
+        },
+        `${count} ticks`,
+        (count + 1) * 70_000,
+      )
+    const [first] = await ticks(made.id, 1)
+    const run = await finished(first?.id as string)
+    expect(run).toMatchObject({ status: 'COMPLETED', taskIdentifier: 'report', output: { dates: true } })
+    expect(run.createdAt).toEqual(made.nextRun)
+    expect(run.schedule).toEqual({
+      id: made.id,
+      externalId: 'user_1',
+      deduplicationKey: made.deduplicationKey,
+      generator: made.generator,
+    })
+    const { payload } = run.output as { payload: Tick & { externalId: string } }
+    expect(payload).toMatchObject({ scheduleId: made.id, type: 'IMPERATIVE', externalId: 'user_1', timezone: 'Asia/Kathmandu' })
+    expect(new Date(payload.timestamp)).toEqual(made.nextRun)
+    expect(payload).not.toHaveProperty('lastTimestamp')
+    expect(payload.upcoming.map((date) => new Date(date).getTime())).toEqual(
+      Array.from({ length: 10 }, (_, i) => (made.nextRun as Date).getTime() + (i + 1) * minute),
+    )
+
+    const [second] = await ticks(made.id, 2)
+    const next = ((await finished(second?.id as string)).output as { payload: Tick }).payload
+    expect(new Date(next.timestamp).getTime()).toBe((made.nextRun as Date).getTime() + minute)
+    expect(new Date(next.lastTimestamp as Date)).toEqual(made.nextRun)
+
+    expect(await schedules.deactivate(made.id)).toMatchObject({ active: false, nextRun: null })
+    const before = await ticksOf(made.id)
+    await ticks(witness.id, (await ticksOf(witness.id)).length + 1)
+    expect(await ticksOf(made.id)).toHaveLength(before.length)
+    expect(new Set(before.map((one) => one.createdAt.getTime())).size).toBe(before.length)
+    for (const id of [made.id, witness.id]) expect(await schedules.del(id)).toEqual({ id })
+    // Its runs stay; what they belonged to is gone.
+    expect(await runs.retrieve(first?.id as string)).not.toHaveProperty('schedule')
+  })
+
+  it('are one for a key, and each change replaces everything but the task', async () => {
+    const deduplicationKey = unique('key')
+    const made = await schedules.create({
+      ...report,
+      deduplicationKey,
+      externalId: 'user',
+      timezone: 'Europe/Paris',
+      window: '30m',
+    })
+    expect(made).toMatchObject({
+      id: expect.stringMatching(/^sched_[0-9a-v]{21}$/),
+      type: 'IMPERATIVE',
+      task: 'report',
+      active: true,
+      deduplicationKey,
+      externalId: 'user',
+      timezone: 'Europe/Paris',
+      window: '30m',
+      generator: { type: 'CRON', expression: '0 0 1 1 *', description: expect.stringContaining('January') },
+      environments: [{ type: 'PRODUCTION' }],
+    })
+    const delay = (made.nextRunEffectiveAt as Date).getTime() - (made.nextRun as Date).getTime()
+    expect(delay).toBeGreaterThanOrEqual(0)
+    expect(delay).toBeLessThan(30 * minute)
+
+    const again = await schedules.create({ task: 'witness', cron: '*/5 * * * *', deduplicationKey })
+    expect(again).toMatchObject({ id: made.id, task: 'report', timezone: 'UTC', generator: { description: 'Every 5 minutes' } })
+    expect(again).toMatchObject({ externalId: null, deduplicationKey })
+    expect(again).not.toHaveProperty('window')
+    expect(again.nextRunEffectiveAt).toEqual(again.nextRun)
+
+    const changed = await schedules.update(made.id, { task: 'report', cron: '@daily', externalId: 'other' })
+    expect(changed).toMatchObject({ id: made.id, externalId: 'other', generator: { expression: '@daily' } })
+    expect(await schedules.retrieve(made.id)).toEqual(changed)
+    expect(await schedules.retrieve(deduplicationKey)).toEqual(changed)
+    expect(await schedules.deactivate(deduplicationKey)).toMatchObject({ active: false, nextRun: null, nextRunEffectiveAt: null })
+    // A change does not activate.
+    expect(await schedules.update(made.id, report)).toMatchObject({ active: false, nextRun: null })
+    expect(await schedules.activate(made.id)).toMatchObject({ active: true, nextRun: expect.any(Date) })
+    expect(await schedules.del(deduplicationKey)).toEqual({ id: made.id })
+    for (const gone of [
+      () => schedules.retrieve(made.id),
+      () => schedules.activate(made.id),
+      () => schedules.deactivate(made.id),
+      () => schedules.del(made.id),
+    ]) {
+      await expect(gone()).rejects.toMatchObject({ status: 404, error: { error: 'Schedule not found' } })
+    }
+    // As upstream, a change of what is not there makes it.
+    const fresh = await schedules.update(made.id, report)
+    expect(fresh.id).not.toBe(made.id)
+    expect(fresh.deduplicationKey).toBeNull()
+    await schedules.del(fresh.id)
+  })
+
+  it('without a key are always new, and listed by page', async () => {
+    const made: string[] = []
+    for (let index = 0; index < 3; index++) made.push((await schedules.create({ ...report, deduplicationKey: '' })).id)
+    expect(new Set(made).size).toBe(3)
+    const all = await schedules.list({ perPage: 100 })
+    expect(all.data.filter((schedule) => made.includes(schedule.id)).map((schedule) => schedule.id)).toEqual(made)
+    const pages: string[] = []
+    for (let page = 1; page <= all.data.length + 1; page++) {
+      const { data, pagination } = await schedules.list({ page, perPage: 1 })
+      expect(pagination).toEqual({ currentPage: page, totalPages: all.data.length, count: all.data.length })
+      pages.push(...data.map((schedule) => schedule.id))
+    }
+    expect(pages).toEqual(all.data.map((schedule) => schedule.id))
+    for (const id of made) await schedules.del(id)
+  })
+
+  it('are made by task code as well', async () => {
+    const user = unique('user')
+    expect((await runTask('maker', { user })).output).toBe(user)
+    expect(await schedules.retrieve(user)).toMatchObject({ externalId: user, task: 'report' })
+    await schedules.del(user)
+  })
+
+  it('are apart in each environment, also with the same key', async () => {
+    const deduplicationKey = unique('apart')
+    const here = await schedules.create({ ...report, deduplicationKey })
+    useProject(staging)
+    await expect(schedules.retrieve(here.id)).rejects.toMatchObject({ status: 404 })
+    await expect(schedules.del(here.id)).rejects.toMatchObject({ status: 404 })
+    const there = await schedules.create({ ...report, deduplicationKey })
+    expect(there).toMatchObject({ environments: [{ type: 'STAGING' }] })
+    expect(there.id).not.toBe(here.id)
+    await schedules.del(deduplicationKey)
+    useProject(production)
+    expect((await schedules.retrieve(deduplicationKey)).id).toBe(here.id)
+    await schedules.del(here.id)
+  })
+
+  it.each([
+    ['30 2 * 3 0#2', 'America/New_York', '07:30'],
+    ['0 2 * 3 0#2', 'America/New_York', '07:00'],
+    ['30 1 * 3 0L', 'Europe/London', '01:30'],
+    ['30 1 * 11 0#1', 'America/New_York', '05:30'],
+    ['30 1 * 10 0L', 'Europe/London', '00:30'],
+    ['0 2 * 10 0#1', 'Australia/Lord_Howe', '15:30'],
+  ])('%s in %s, where the clock changes, comes next at %s UTC', async (cron, timezone, time) => {
+    const made = await schedules.create({ task: 'report', cron, timezone, deduplicationKey: '' })
+    expect((made.nextRun as Date).toISOString().slice(11, 16)).toBe(time)
+    await schedules.del(made.id)
+  })
+
+  it('leave declared ones alone', async () => {
+    const { id } = (await declared()).get('declared') as { id: string }
+    for (const [verb, change] of [
+      ['update', () => schedules.update(id, report)],
+      ['activate', () => schedules.activate(id)],
+      ['deactivate', () => schedules.deactivate(id)],
+      ['delete', () => schedules.del(id)],
+    ] as const) {
+      await expect(change()).rejects.toMatchObject({ status: 422, error: { error: `Cannot ${verb} a declarative schedule` } })
+    }
+    expect(await schedules.retrieve(id)).toMatchObject({ active: true, task: 'declared' })
+  })
+
+  describe('are refused', () => {
+    const good = { task: 'report', cron: '0 3 * * *', deduplicationKey: 'refused' }
+    const nothingMade = async (): Promise<void> =>
+      expect((await http('GET', '/api/v1/schedules/refused', undefined, key())).status).toBe(404)
+
+    it.each([
+      ['cron', { cron: '0 0 3 * * *' }, 'Invalid cron expression: seconds are not allowed'],
+      ['cron', { cron: '61 * * * *' }, 'Invalid cron expression: '],
+      ['cron', { cron: '* * * *' }, 'Invalid cron expression: '],
+      ['cron', { cron: '' }, 'Invalid cron expression: '],
+      ['cron', { cron: '0 0 30 2 *' }, 'Invalid cron expression: '],
+      ['cron', { cron: '@reboot' }, 'Invalid cron expression: '],
+      ['timezone', { timezone: 'Mars/Olympus' }, "Invalid IANA timezone: 'Mars/Olympus'"],
+      ['timezone', { timezone: '+03:00' }, "Invalid IANA timezone: '+03:00'"],
+      ['timezone', { timezone: 'local' }, "Invalid IANA timezone: 'local'"],
+      ['window', { window: '25h' }, 'Invalid schedule window: "25h"'],
+      ['task', { task: 'nobody' }, 'Task with identifier nobody not found in project.'],
+      ['task', { task: 'plain' }, 'Task with identifier plain is not a scheduled task.'],
+    ])('for their %s: %o', async (_field, change, words) => {
+      for (const [method, path] of [
+        ['POST', '/api/v1/schedules'],
+        ['PUT', '/api/v1/schedules/refused'],
+      ] as const) {
+        const answer = await http(method, path, { ...good, ...change }, key())
+        expect(answer.status).toBe(422)
+        expect(answer.body.error).toContain(words)
+      }
+      await nothingMade()
+    })
+
+    it.each([
+      ['task', { task: undefined }],
+      ['task', { task: 5 }],
+      ['cron', { cron: undefined }],
+      ['cron', { cron: ['0 3 * * *'] }],
+      ['cron', { cron: '0,'.repeat(600) }],
+      ['deduplicationKey', { deduplicationKey: undefined }],
+      ['deduplicationKey', { deduplicationKey: 'k'.repeat(1_025) }],
+      ['externalId', { externalId: 'e'.repeat(1_025) }],
+      ['externalId', { externalId: {} }],
+      ['timezone', { timezone: 3 }],
+    ])('when %s is not what it should be', async (field, change) => {
+      const answer = await http('POST', '/api/v1/schedules', { ...good, ...change }, key())
+      expect(answer).toMatchObject({ status: 400, body: { error: 'Invalid request body', issues: [{ path: [field] }] } })
+      if (JSON.stringify(change).length > 1_000) expect(answer.body.issues[0].message).toContain('1024')
+      await nothingMade()
+    })
+
+    it('without a body, with a broken one, or a page that is none', async () => {
+      expect((await http('POST', '/api/v1/schedules', '{nope', key())).status).toBe(400)
+      expect((await http('POST', '/api/v1/schedules', undefined, key())).status).toBe(400)
+      for (const page of ['page=0', 'page=x', 'perPage=-1', 'perPage=1.5']) {
+        const answer = await http('GET', `/api/v1/schedules?${page}`, undefined, key())
+        expect(answer).toMatchObject({ status: 400, body: { issues: [{ path: [page.split('=')[0]] }] } })
+      }
+    })
+
+    it('without a secret key', async () => {
+      const token = await auth.createPublicToken({ scopes: { read: { tasks: ['report'] }, write: { tasks: ['report'] } } })
+      for (const authorization of ['', 'Bearer tr_prod_nothing', `Bearer ${token}`]) {
+        for (const [method, path, body] of [
+          ['POST', '/api/v1/schedules', good],
+          ['GET', '/api/v1/schedules', undefined],
+          ['PUT', '/api/v1/schedules/refused', good],
+          ['DELETE', '/api/v1/schedules/refused', undefined],
+          ['POST', '/api/v1/schedules/refused/activate', undefined],
+        ] as const) {
+          expect((await http(method, path, body, { authorization })).status, `${method} ${path}`).toBe(401)
+        }
+      }
+      await nothingMade()
+    })
   })
 })

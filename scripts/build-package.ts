@@ -46,6 +46,7 @@ export interface Env {
   MAXIMUM_DEV_QUEUE_SIZE?: string
   MAXIMUM_DEPLOYED_QUEUE_SIZE?: string
   RUN_RETENTION_DAYS?: string
+  SCHEDULE_LIMIT?: string
   [binding: string]: unknown
 }
 declare const worker: {

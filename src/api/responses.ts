@@ -80,7 +80,9 @@ export const run = z
     output: z.unknown().optional(),
     outputPresignedUrl: z.url().optional(),
     error: runError.optional(),
-    schedule: z.object({ id: z.string(), generator }).optional(),
+    schedule: z
+      .object({ id: z.string(), externalId: z.string().optional(), deduplicationKey: z.string().optional(), generator })
+      .optional(),
   })
   .openapi('Run')
 export const runList = cursorPage(
@@ -293,6 +295,7 @@ export const schedule = z
     active: z.boolean(),
     generator,
     timezone: z.string(),
+    window: z.string().optional(),
     nextRun: date.nullable(),
     nextRunEffectiveAt: date.nullable(),
     deduplicationKey: z.string().nullable(),

@@ -21,13 +21,6 @@ const routes: Record<string, [operation: string, summary: string][]> = {
     ['POST /v1/concurrency-limits/:name/pause pauseConcurrencyLimit', 'Pause or resume a concurrency limit'],
     ['POST /v1/concurrency-limits/:name/reset resetConcurrencyLimit', 'Reset a concurrency limit'],
   ],
-  schedules: [
-    ['POST /v1/schedules createSchedule', 'Create a schedule'],
-    ['PUT /v1/schedules/:id updateSchedule', 'Change a schedule'],
-    ['DELETE /v1/schedules/:id deleteSchedule', 'Delete a schedule'],
-    ['POST /v1/schedules/:id/activate activateSchedule', 'Activate a schedule'],
-    ['POST /v1/schedules/:id/deactivate deactivateSchedule', 'Deactivate a schedule'],
-  ],
   deployments: [
     ['POST /v1/deployments/:id/background-workers createDeploymentWorker', 'Register an indexed image'],
     ['POST /v1/deployments/:id/generate-registry-credentials createRegistryCredentials', 'Credentials for an image registry'],

@@ -36,6 +36,8 @@ export interface Env {
   /** Runs that may wait in one queue, all its keys together, in development and elsewhere; without a limit when absent (2.45). */
   MAXIMUM_DEV_QUEUE_SIZE?: string
   MAXIMUM_DEPLOYED_QUEUE_SIZE?: string
+  /** Schedules made over the API per environment; 1000 when absent. */
+  SCHEDULE_LIMIT?: string
   /** Days a final run is kept; 30 when absent. */
   RUN_RETENTION_DAYS?: string
   /** Local host: when the last process stopped answering (epoch ms), if that is why this one was started. */

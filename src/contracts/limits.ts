@@ -34,6 +34,10 @@ export const limits = {
   uploadMs: 900_000,
   idempotencyKeyMs: 30 * 86_400_000,
   listWindowMs: 7 * 86_400_000,
+  /** Made over the API, per environment, active or not; the variable SCHEDULE_LIMIT sets another. */
+  schedules: 1_000,
+  /** Of a schedule's deduplication key, external id and cron expression. Ours: upstream has none. */
+  scheduleTextChars: 1_024,
   defaultBodyBytes: 1_048_576,
   /** What is read of a body over its limit, so that the refusal reaches the client. */
   discardBytes: 33_554_432,

@@ -305,7 +305,7 @@ export interface ProjectObject {
   environment(slug: EnvironmentSlug, userId?: string, branch?: string): Promise<EnvironmentAccess | null>
   environmentByLocator(locator: string, branch?: string): Promise<EnvironmentAccess | null>
   upsertBranch(env: 'preview' | 'dev', branch: string, userId: string, git?: Record<string, unknown>): Promise<{ id: string }>
-  archiveBranch(env: 'preview' | 'dev', branch: string): Promise<{ id: string } | null>
+  archiveBranch(env: 'preview' | 'dev', branch: string): Promise<{ id: string; locator: string } | null>
   listBranches(): Promise<{ id: string; name: string; createdAt: number; updatedAt: number; isPaused: boolean }[]>
   regenerateKey(locator: string, revokeNow?: boolean): Promise<EnvironmentAccess | null>
   listVariables(locator: string): Promise<{ name: string; value: string; isSecret: boolean }[]>
@@ -332,12 +332,46 @@ export interface HistoryObject {
   getMetadata(runIds: string[]): Promise<Record<string, Packet>>
 }
 
-/** SchedulerDO: declared schedules of one environment and their next ticks. */
+export interface ScheduleTiming {
+  cron: string
+  timezone: string
+  window?: string
+}
+export interface ScheduleRecord extends ScheduleTiming {
+  id: string
+  type: 'DECLARATIVE' | 'IMPERATIVE'
+  task: string
+  active: boolean
+  /** Only a key the user chose. */
+  deduplicationKey?: string
+  externalId?: string
+  /** The pending tick by the clock of its time zone, and when it runs; absent when inactive. */
+  nextRun?: number
+  nextRunEffectiveAt?: number
+}
+export interface ScheduleInput extends ScheduleTiming {
+  task: string
+  externalId?: string
+}
+
+/** SchedulerDO: schedules of one environment, declared in code or made over the API, and their next ticks. A reference is an id or a key. */
 export interface SchedulerObject {
   /** From the minute cron. False when there is nothing to wait for. */
   wake(): Promise<boolean>
-  syncDeclared(identity: EnvironmentIdentity, schedules: { task: string; cron: string; timezone: string }[]): Promise<void>
-  list(): Promise<{ id: string; task: string; cron: string; timezone: string; active: boolean; nextRun?: number }[]>
+  syncDeclared(identity: EnvironmentIdentity, schedules: (ScheduleTiming & { task: string })[]): Promise<void>
+  list(input: { page: number; perPage: number }): Promise<{ schedules: ScheduleRecord[]; count: number }>
+  get(reference: string): Promise<ScheduleRecord | null>
+  /** Changes the schedule with the reference or the key, or makes one with this id. The same call again changes nothing. */
+  upsert(
+    identity: EnvironmentIdentity,
+    id: string,
+    by: { reference: string } | { deduplicationKey?: string },
+    input: ScheduleInput,
+  ): Promise<RpcResult<ScheduleRecord>>
+  setActive(reference: string, active: boolean): Promise<RpcResult<ScheduleRecord>>
+  delete(reference: string): Promise<RpcResult<{ id: string }>>
+  /** The environment was archived: nothing of it fires any more. */
+  deleteAll(): Promise<void>
 }
 
 export type { CompletedWaitpoint }

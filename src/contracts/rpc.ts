@@ -314,7 +314,7 @@ export interface TaskDefinition {
   maxDuration?: number
   ttl?: string | number
   triggerSource?: string
-  schedule?: { cron: string; timezone: string; environments?: string[] }
+  schedule?: { cron: string; timezone: string; environments?: string[]; window?: string }
   payloadSchema?: unknown
   /** Where it runs: in an isolate, or only on a Node host. */
   host: 'isolate' | 'node'

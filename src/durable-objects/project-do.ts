@@ -95,7 +95,7 @@ export class ProjectDO extends DurableObject<Env> implements ProjectObject {
     return { id: row.id as string }
   }
 
-  async archiveBranch(slug: 'preview' | 'dev', branch: string): Promise<{ id: string } | null> {
+  async archiveBranch(slug: 'preview' | 'dev', branch: string): Promise<{ id: string; locator: string } | null> {
     const row = this.first(
       "SELECT * FROM environments WHERE slug = ? AND branch = ? AND branch <> '' AND archived_at IS NULL",
       slug,
@@ -103,7 +103,7 @@ export class ProjectDO extends DurableObject<Env> implements ProjectObject {
     )
     if (!row) return null
     this.sql.exec('UPDATE environments SET archived_at = ? WHERE locator = ?', Date.now(), row.locator as string)
-    return { id: row.id as string }
+    return { id: row.id as string, locator: row.locator as string }
   }
 
   async listBranches(): Promise<{ id: string; name: string; createdAt: number; updatedAt: number; isPaused: boolean }[]> {

@@ -1,42 +1,41 @@
 /**
- * Declared schedules of one environment and their next ticks (engine-behaviour.md §6).
+ * Schedules of one environment, declared in code or made over the API, and their next ticks (engine-behaviour.md §6).
  * What must stay true: a tick makes at most one run however often it fires (the run's id derives from schedule and tick); a
- * stretch of missed ticks makes one late run, never a backlog; a deploy that does not change the timing keeps the pending tick.
+ * stretch of missed ticks makes one late run, never a backlog; a change that leaves the timing alone keeps the pending tick.
  */
 import { DurableObject } from 'cloudflare:workers'
 import type { Env } from '../contracts/bindings.ts'
 import { mintId, randomText } from '../contracts/ids.ts'
+import { limits } from '../contracts/limits.ts'
 import {
   type DirectoryObject,
   type EnvironmentObject,
   objectNames,
+  type ScheduleInput,
+  type ScheduleRecord,
   type SchedulerObject,
+  type ScheduleTiming,
   timerNames,
 } from '../contracts/objects.ts'
-import type { EnvironmentIdentity, Packet, TriggerInput } from '../contracts/rpc.ts'
-import { nextTick, upcoming, validateCron, validateTimezone } from '../core/schedule/next-tick.ts'
+import type { EnvironmentIdentity, RpcResult, TriggerInput } from '../contracts/rpc.ts'
+import { upcoming } from '../core/schedule/next-tick.ts'
+import { timingProblem } from '../core/schedule/plan.ts'
+import {
+  afterFailure,
+  afterTick,
+  changedSchedule,
+  newSchedule,
+  recordOf,
+  type Schedule,
+  switchedSchedule,
+} from '../core/schedule/schedule.ts'
+import { tickPayload } from '../core/schedule/tick-payload.ts'
+import { migrateScheduler } from '../storage/migrations.ts'
+import * as table from '../storage/schedule-table.ts'
 
-type Row = {
-  id: string
-  task: string
-  cron: string
-  timezone: string
-  active: number
-  /** The pending tick, nominal. */
-  next_at: number
-  /** Nominal time of the last tick that made a run. */
-  last_at: number | null
-  created_at: number
-  /** Failed deliveries of the pending tick, and when to try again. */
-  failures: number
-  retry_at: number | null
-}
-
-/** Ticks fired at once; the rest follows in the next alarm. Keeps one alarm well under the limit on subrequests. */
+/** Ticks fired at once, and how often in one alarm; the rest follows in the next. Keeps an alarm under the limit on subrequests. */
 const FIRE_AT_ONCE = 50
-/** engine-behaviour.md 6.19 */
-const UPCOMING = 10
-const MAX_RETRY_MS = 60_000
+const ROUNDS = 10
 /** engine-behaviour.md 6.26 */
 const DEVELOPMENT_TTL = '10m'
 const idAlphabet = '0123456789abcdefghijklmnopqrstuv'
@@ -44,64 +43,107 @@ const idAlphabet = '0123456789abcdefghijklmnopqrstuv'
 export class SchedulerDO extends DurableObject<Env> implements SchedulerObject {
   private sql: SqlStorage
   private noted = false
+  /** Alarm and minute cron meet at every full minute: the second one joins the first. */
+  private firing: Promise<void> | undefined
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env)
     this.sql = ctx.storage.sql
-    this.sql.exec(`
-      CREATE TABLE IF NOT EXISTS schedules (id TEXT PRIMARY KEY, task TEXT NOT NULL UNIQUE, cron TEXT NOT NULL, timezone TEXT NOT NULL,
-        active INTEGER NOT NULL, next_at INTEGER NOT NULL, last_at INTEGER, created_at INTEGER NOT NULL,
-        failures INTEGER NOT NULL DEFAULT 0, retry_at INTEGER);
-      CREATE TABLE IF NOT EXISTS state (key TEXT PRIMARY KEY, value TEXT NOT NULL);
-    `)
+    migrateScheduler(ctx.storage)
   }
 
   /** All or nothing: throws, and changes nothing, when one of the schedules is not valid. */
-  async syncDeclared(
-    identity: EnvironmentIdentity,
-    schedules: { task: string; cron: string; timezone: string }[],
-  ): Promise<void> {
-    for (const { task, cron, timezone } of schedules) {
-      const problem = validateCron(cron) ?? validateTimezone(timezone)
-      if (problem) throw new Error(`Schedule of task "${task}": ${problem}`)
+  async syncDeclared(identity: EnvironmentIdentity, schedules: (ScheduleTiming & { task: string })[]): Promise<void> {
+    for (const schedule of schedules) {
+      const problem = timingProblem(schedule)
+      if (problem) throw new Error(`Schedule of task "${schedule.task}": ${problem}`)
     }
     this.ctx.storage.transactionSync(() => {
       const now = Date.now()
-      this.sql.exec("INSERT OR REPLACE INTO state (key, value) VALUES ('identity', ?)", JSON.stringify(identity))
+      table.putIdentity(this.sql, identity)
       const declared = new Set(schedules.map((schedule) => schedule.task))
-      for (const row of this.rows()) {
-        if (!declared.has(row.task)) this.sql.exec('DELETE FROM schedules WHERE id = ?', row.id)
-      }
-      for (const { task, cron, timezone } of schedules) {
-        // Only a changed timing plans anew; an unchanged one keeps its pending tick, even when it is overdue.
-        this.sql.exec(
-          `INSERT INTO schedules (id, task, cron, timezone, active, next_at, created_at) VALUES (?, ?, ?, ?, 1, ?, ?)
-           ON CONFLICT (task) DO UPDATE SET cron = excluded.cron, timezone = excluded.timezone, next_at = excluded.next_at,
-             failures = 0, retry_at = NULL
-           WHERE cron <> excluded.cron OR timezone <> excluded.timezone`,
-          `sched_${randomText(21)}`,
-          task,
-          cron,
-          timezone,
-          nextTick(cron, timezone, now),
-          now,
-        )
+      const known = new Map(table.declaredSchedules(this.sql).map((schedule) => [schedule.task, schedule]))
+      for (const { task, id } of known.values()) if (!declared.has(task)) table.deleteSchedule(this.sql, id)
+      for (const input of schedules) {
+        const before = known.get(input.task)
+        const after = before
+          ? changedSchedule(before, input, now)
+          : newSchedule({ id: `sched_${randomText(21)}`, type: 'DECLARATIVE' }, input, now)
+        table.putSchedule(this.sql, after)
       }
     })
     await this.arm()
   }
 
-  async list(): Promise<{ id: string; task: string; cron: string; timezone: string; active: boolean; nextRun?: number }[]> {
+  async list(input: { page: number; perPage: number }): Promise<{ schedules: ScheduleRecord[]; count: number }> {
     // A lost alarm heals when somebody looks.
     if ((await this.ctx.storage.getAlarm()) === null) await this.arm()
-    return this.rows().map((row) => ({
-      id: row.id,
-      task: row.task,
-      cron: row.cron,
-      timezone: row.timezone,
-      active: row.active === 1,
-      ...(row.active === 1 ? { nextRun: row.next_at } : {}),
-    }))
+    const schedules = table.listSchedules(this.sql, (input.page - 1) * input.perPage, input.perPage)
+    return { schedules: schedules.map(recordOf), count: table.countSchedules(this.sql) }
+  }
+
+  async get(reference: string): Promise<ScheduleRecord | null> {
+    const found = table.findSchedule(this.sql, reference)
+    return found ? recordOf(found) : null
+  }
+
+  async upsert(
+    identity: EnvironmentIdentity,
+    id: string,
+    by: { reference: string } | { deduplicationKey?: string },
+    input: ScheduleInput,
+  ): Promise<RpcResult<ScheduleRecord>> {
+    const deduplicationKey = 'reference' in by ? undefined : by.deduplicationKey
+    const now = Date.now()
+    // The caller's new id is known when its first call was carried out and the answer was lost.
+    const repeated = table.findSchedule(this.sql, id)
+    const before =
+      repeated ??
+      ('reference' in by
+        ? table.findSchedule(this.sql, by.reference)
+        : deduplicationKey
+          ? table.findByKey(this.sql, deduplicationKey)
+          : undefined)
+    if (before?.type === 'DECLARATIVE') return declarative('update')
+    const limit = Number(this.env.SCHEDULE_LIMIT) || limits.schedules
+    const count = before ? 0 : table.countSchedules(this.sql, 'IMPERATIVE')
+    if (count >= limit) {
+      const message = `You have created ${count}/${limit} schedules so you'll need to increase your limits or delete some schedules.`
+      return refusal('SCHEDULE_LIMIT', message, 422)
+    }
+    const after = before
+      ? changedSchedule(before, input, now)
+      : newSchedule({ id, type: 'IMPERATIVE', deduplicationKey }, input, now)
+    this.ctx.storage.transactionSync(() => {
+      table.putIdentity(this.sql, identity)
+      table.putSchedule(this.sql, after)
+    })
+    await this.arm()
+    return { ok: true, value: recordOf(after) }
+  }
+
+  async setActive(reference: string, active: boolean): Promise<RpcResult<ScheduleRecord>> {
+    const before = table.findSchedule(this.sql, reference)
+    if (!before) return notFound()
+    if (before.type === 'DECLARATIVE') return declarative(active ? 'activate' : 'deactivate')
+    const after = switchedSchedule(before, active, Date.now())
+    table.putSchedule(this.sql, after)
+    await this.arm()
+    return { ok: true, value: recordOf(after) }
+  }
+
+  async delete(reference: string): Promise<RpcResult<{ id: string }>> {
+    const found = table.findSchedule(this.sql, reference)
+    if (!found) return notFound()
+    if (found.type === 'DECLARATIVE') return declarative('delete')
+    table.deleteSchedule(this.sql, found.id)
+    await this.arm()
+    return { ok: true, value: { id: found.id } }
+  }
+
+  async deleteAll(): Promise<void> {
+    table.deleteSchedules(this.sql)
+    await this.arm()
   }
 
   override async alarm(): Promise<void> {
@@ -117,26 +159,28 @@ export class SchedulerDO extends DurableObject<Env> implements SchedulerObject {
   }
 
   private async fireDue(): Promise<void> {
-    const now = Date.now()
-    const due = this.sql
-      .exec<Row>(
-        'SELECT * FROM schedules WHERE active = 1 AND COALESCE(retry_at, next_at) <= ? ORDER BY next_at LIMIT ?',
-        now,
-        FIRE_AT_ONCE,
-      )
-      .toArray()
-    const state = this.sql.exec<{ value: string }>("SELECT value FROM state WHERE key = 'identity'").toArray()[0]
-    if (state) {
-      const identity = JSON.parse(state.value) as EnvironmentIdentity
-      await Promise.all(due.map((row) => this.fire(identity, row)))
-    }
+    this.firing ??= this.fireRounds().finally(() => {
+      this.firing = undefined
+    })
+    await this.firing
     await this.arm()
   }
 
-  private async fire(identity: EnvironmentIdentity, row: Row): Promise<void> {
+  private async fireRounds(): Promise<void> {
+    const identity = table.readIdentity(this.sql)
+    for (let round = 0; identity && round < ROUNDS; round++) {
+      const now = Date.now()
+      const due = table.dueSchedules(this.sql, now, FIRE_AT_ONCE)
+      const ticksOf = sharedTicks()
+      await Promise.all(due.map((schedule) => this.fire(identity, schedule, now, ticksOf)))
+      if (due.length < FIRE_AT_ONCE) return
+    }
+  }
+
+  private async fire(identity: EnvironmentIdentity, schedule: Schedule, now: number, ticksOf: typeof upcoming): Promise<void> {
     let isTriggered = false
     try {
-      const input = await tickInput(identity, row, Date.now())
+      const input = await tickInput(identity, schedule, now, ticksOf)
       const id = this.env.ENVIRONMENT.idFromName(objectNames.environment(identity.locator, '0'))
       const environment = this.env.ENVIRONMENT.get(id) as unknown as EnvironmentObject
       // The scheduler holds no key, so no revocation can concern it.
@@ -145,35 +189,18 @@ export class SchedulerDO extends DurableObject<Env> implements SchedulerObject {
       // Any other refusal (a full queue) skips this tick only.
       isTriggered = result.ok
     } catch {
-      const failures = row.failures + 1
-      const retryAt = Date.now() + Math.min(MAX_RETRY_MS, 500 * 2 ** Math.min(failures, 10))
-      this.sql.exec(
-        'UPDATE schedules SET failures = ?, retry_at = ? WHERE id = ? AND next_at = ?',
-        failures,
-        retryAt,
-        row.id,
-        row.next_at,
-      )
+      table.movePending(this.sql, schedule, afterFailure(schedule, Date.now()))
       return
     }
-    // A deploy may have planned anew meanwhile: then `next_at` is no longer ours to move, but the run did happen.
-    if (isTriggered) this.sql.exec('UPDATE schedules SET last_at = ? WHERE id = ?', row.next_at, row.id)
-    this.sql.exec(
-      'UPDATE schedules SET next_at = ?, failures = 0, retry_at = NULL WHERE id = ? AND next_at = ? AND cron = ? AND timezone = ?',
-      nextTick(row.cron, row.timezone, Math.max(Date.now(), row.next_at)),
-      row.id,
-      row.next_at,
-      row.cron,
-      row.timezone,
-    )
+    // It may have been planned anew meanwhile: then the pending tick is no longer ours to move, but the run did happen.
+    if (isTriggered) table.putLastAt(this.sql, schedule.id, schedule.nextAt)
+    table.movePending(this.sql, schedule, afterTick(schedule, now))
   }
 
   private async arm(): Promise<void> {
-    const { at } = this.sql
-      .exec<{ at: number | null }>('SELECT MIN(COALESCE(retry_at, next_at)) AS at FROM schedules WHERE active = 1')
-      .one()
+    const at = table.earliestDue(this.sql)
     // Never for this millisecond or the past: an alarm set inside its own handler for the same time may not fire again.
-    if (at === null) await this.ctx.storage.deleteAlarm()
+    if (at === undefined) await this.ctx.storage.deleteAlarm()
     else {
       await this.ctx.storage.setAlarm(Math.max(Date.now() + 1, at))
       await this.noteTimers()
@@ -182,50 +209,44 @@ export class SchedulerDO extends DurableObject<Env> implements SchedulerObject {
 
   /** A coarse hint for the minute cron, once per life of this object. */
   private async noteTimers(): Promise<void> {
-    const state = this.sql.exec<{ value: string }>("SELECT value FROM state WHERE key = 'identity'").toArray()[0]
-    if (this.noted || !state) return
-    const { locator } = JSON.parse(state.value) as EnvironmentIdentity
+    const identity = table.readIdentity(this.sql)
+    if (this.noted || !identity) return
     const directory = this.env.DIRECTORY.get(this.env.DIRECTORY.idFromName(objectNames.directory)) as unknown as DirectoryObject
-    this.noted = await directory.noteTimers(timerNames.scheduler(locator)).then(
+    this.noted = await directory.noteTimers(timerNames.scheduler(identity.locator)).then(
       () => true,
       () => false,
     )
   }
+}
 
-  private rows(): Row[] {
-    return this.sql.exec<Row>('SELECT * FROM schedules ORDER BY created_at, task').toArray()
+/** Many schedules of a round have one cron: its ticks are computed once. */
+function sharedTicks(): typeof upcoming {
+  const known = new Map<string, number[]>()
+  return (cron, timezone, after, count) => {
+    const key = `${cron}|${timezone}|${after}|${count}`
+    const ticks = known.get(key) ?? upcoming(cron, timezone, after, count)
+    known.set(key, ticks)
+    return ticks
   }
 }
 
-async function tickInput(identity: EnvironmentIdentity, row: Row, now: number): Promise<TriggerInput> {
+async function tickInput(
+  identity: EnvironmentIdentity,
+  schedule: Schedule,
+  now: number,
+  ticksOf: typeof upcoming,
+): Promise<TriggerInput> {
   return {
-    runId: await tickRunId(row.id, row.next_at, identity.locator),
-    operationId: `schedule:${row.id}:${row.next_at}`,
-    task: row.task,
+    runId: await tickRunId(schedule.id, schedule.nextAt, identity.locator),
+    operationId: `schedule:${schedule.id}:${schedule.nextAt}`,
+    task: schedule.task,
     options: {
-      payload: tickPayload(row, now),
-      scheduleId: row.id,
-      createdAt: row.next_at,
+      payload: tickPayload(schedule, now, ticksOf),
+      scheduleId: schedule.id,
+      createdAt: schedule.nextAt,
       ...(identity.type === 'DEVELOPMENT' ? { ttl: DEVELOPMENT_TTL } : {}),
     },
   }
-}
-
-/** superjson by hand: dates are the only values JSON does not have. A late run's `upcoming` starts in the future (6.23). */
-function tickPayload(row: Row, now: number): Packet {
-  const ticks = upcoming(row.cron, row.timezone, Math.max(row.next_at, now), UPCOMING)
-  const values: Record<string, ['Date']> = { timestamp: ['Date'] }
-  if (row.last_at !== null) values.lastTimestamp = ['Date']
-  for (const index of ticks.keys()) values[`upcoming.${index}`] = ['Date']
-  const json = {
-    scheduleId: row.id,
-    type: 'DECLARATIVE',
-    timestamp: new Date(row.next_at).toISOString(),
-    ...(row.last_at !== null ? { lastTimestamp: new Date(row.last_at).toISOString() } : {}),
-    timezone: row.timezone,
-    upcoming: ticks.map((tick) => new Date(tick).toISOString()),
-  }
-  return { data: JSON.stringify({ json, meta: { values } }), dataType: 'application/super+json' }
 }
 
 /** A run id whose random part is a hash of schedule and tick: firing a tick again names the same run. */
@@ -235,4 +256,16 @@ async function tickRunId(scheduleId: string, tick: number, locator: string): Pro
   // run_ + 9 characters of time, as mintId makes them.
   const prefix = mintId('run', locator, '0', tick).slice(0, 'run_'.length + 9)
   return `${prefix}${hash}${locator}0`
+}
+
+function notFound(): { ok: false; error: { code: string; message: string; status: number } } {
+  return refusal('NOT_FOUND', 'Schedule not found', 404)
+}
+
+function declarative(verb: string): ReturnType<typeof notFound> {
+  return refusal('DECLARATIVE_SCHEDULE', `Cannot ${verb} a declarative schedule`, 422)
+}
+
+function refusal(code: string, message: string, status: number): ReturnType<typeof notFound> {
+  return { ok: false, error: { code, message, status } }
 }

@@ -18,7 +18,7 @@ const schedules = (): ReturnType<SchedulerObject['list']> =>
     bindings.SCHEDULER.get(
       bindings.SCHEDULER.idFromName(objectNames.scheduler(environment.identity.locator)),
     ) as unknown as SchedulerObject
-  ).list()
+  ).list({ page: 1, perPage: 100 })
 
 function built(...names: string[]): { index: BundleIndex; bundleHash: string } {
   return { index: { tasks: newVersion(names).tasks, queues: [], warnings: [] }, bundleHash: 'b' }
@@ -94,7 +94,7 @@ describe('TaskDO', () => {
     await abortAllDurableObjects()
     expect((await tasks().getDeployment(bad))?.status).toBe('FAILED')
     expect((await tasks().currentDeployment())?.id).toBe(good)
-    expect((await schedules()).map((schedule) => schedule.task)).toEqual(['a'])
+    expect((await schedules()).schedules.map((schedule) => schedule.task)).toEqual(['a'])
   })
 
   it('goes back to an older version when asked, with its tasks and schedules', async () => {

@@ -5,7 +5,7 @@ import { OperationError } from '../contracts/errors.ts'
 import type { EnvironmentAccess, ProjectSummary } from '../contracts/objects.ts'
 import type { EnvironmentSlug } from '../contracts/rpc.ts'
 import { forgetAccess, type UserPrincipal } from './authenticate.ts'
-import { callDirectory, callProject } from './objects.ts'
+import { callDirectory, callProject, callScheduler } from './objects.ts'
 
 const environmentSlugs = new Map<string, EnvironmentSlug>([
   ['dev', 'dev'],
@@ -68,7 +68,8 @@ export async function archiveBranch(
   const archived = await callProject(env, summary.id, (project) => project.archiveBranch(slug, branch))
   if (!archived) throw new OperationError('NOT_FOUND', 'Branch not found')
   forgetAccess()
-  return archived
+  await callScheduler(env, archived.locator, (scheduler) => scheduler.deleteAll())
+  return { id: archived.id }
 }
 
 export async function createProject(env: Env, user: UserPrincipal, name: string): Promise<ProjectSummary> {

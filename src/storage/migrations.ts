@@ -26,11 +26,36 @@ const environmentMigrations: string[][] = [
   ],
 ]
 
+const schedulerMigrations: string[][] = [
+  // Objects from before there were migrations have these two.
+  [
+    `CREATE TABLE IF NOT EXISTS schedules (id TEXT PRIMARY KEY, task TEXT NOT NULL UNIQUE, cron TEXT NOT NULL, timezone TEXT NOT NULL, active INTEGER NOT NULL, next_at INTEGER NOT NULL, last_at INTEGER, created_at INTEGER NOT NULL, failures INTEGER NOT NULL DEFAULT 0, retry_at INTEGER)`,
+    `CREATE TABLE IF NOT EXISTS state (key TEXT PRIMARY KEY, value TEXT NOT NULL)`,
+  ],
+  [
+    `ALTER TABLE schedules RENAME TO declared`,
+    `CREATE TABLE schedules (id TEXT PRIMARY KEY, type TEXT NOT NULL, task TEXT NOT NULL, cron TEXT NOT NULL, timezone TEXT NOT NULL, tick_window TEXT, deduplication_key TEXT UNIQUE, external_id TEXT, active INTEGER NOT NULL, next_at INTEGER NOT NULL, due_at INTEGER, last_at INTEGER, failures INTEGER NOT NULL DEFAULT 0, created_at INTEGER NOT NULL) WITHOUT ROWID`,
+    `INSERT INTO schedules (id, type, task, cron, timezone, active, next_at, due_at, last_at, failures, created_at) SELECT id, 'DECLARATIVE', task, cron, timezone, active, next_at, COALESCE(retry_at, next_at), last_at, failures, created_at FROM declared`,
+    `DROP TABLE declared`,
+    `CREATE UNIQUE INDEX schedules_declared ON schedules (task) WHERE type = 'DECLARATIVE'`,
+    `CREATE INDEX schedules_due ON schedules (due_at) WHERE active = 1`,
+    `CREATE INDEX schedules_listed ON schedules (created_at, id)`,
+  ],
+]
+
 export function migrateEnvironment(storage: DurableObjectStorage): void {
+  migrate(storage, environmentMigrations)
+}
+
+export function migrateScheduler(storage: DurableObjectStorage): void {
+  migrate(storage, schedulerMigrations)
+}
+
+function migrate(storage: DurableObjectStorage, migrations: string[][]): void {
   const { sql } = storage
   sql.exec('CREATE TABLE IF NOT EXISTS migrations (number INTEGER PRIMARY KEY, applied_at INTEGER NOT NULL)')
   const done = sql.exec<{ number: number | null }>('SELECT max(number) AS number FROM migrations').one().number ?? 0
-  environmentMigrations.slice(done).forEach((statements, index) => {
+  migrations.slice(done).forEach((statements, index) => {
     storage.transactionSync(() => {
       for (const statement of statements) sql.exec(statement)
       sql.exec('INSERT INTO migrations VALUES (?, ?)', done + index + 1, 0)

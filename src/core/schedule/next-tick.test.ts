@@ -40,7 +40,7 @@ describe('upcoming', () => {
     for (const [cron, timezone, after, ticks] of [...daylightSaving, ...calendar]) {
       let from = at(after)
       for (const tick of ticks) {
-        from = nextTick(cron, timezone, from)
+        from = nextTick(cron, timezone, from) as number
         expect(new Date(from).toISOString(), cron).toBe(new Date(tick).toISOString())
       }
     }
@@ -86,5 +86,9 @@ describe('validateCron', () => {
 
 it('validateTimezone knows IANA names', () => {
   expect(validateTimezone('Europe/Berlin')).toBeUndefined()
+  expect(validateTimezone('Asia/Kolkata')).toBeUndefined()
   expect(validateTimezone('Mars/Base')).toContain('Mars/Base')
+  // Known to the parser or to Intl, and no place.
+  for (const zone of ['', 'local', 'system', 'UTC+3', 'utc+3', '+03:00'])
+    expect(validateTimezone(zone), zone).toContain('Invalid IANA timezone')
 })

@@ -1,24 +1,100 @@
 /**
  * When a cron expression ticks next (engine-behaviour.md 6.11–6.17). Wall-clock time of the zone; strictly after the reference.
- * cron-parser decides the days daylight saving changes: the tests beside this file hold it to the table of 6.16 and 6.17.
+ * cron-parser reads the expression and walks over wall-clock times as if they were UTC; what a change of the clock does to them
+ * is decided here. The parser's own answers are wrong where a clock changes by half an hour or not at a full hour: days without
+ * a tick, and none ever again (Lord Howe, Chatham). The tests hold both against each other everywhere else.
  */
-import { CronExpressionParser } from 'cron-parser'
+import { type CronExpression, CronExpressionParser } from 'cron-parser'
+import { changeBetween, instantOf, offsetAt } from './zone-clock.ts'
 
 const aliases = new Set(['@hourly', '@daily', '@weekly', '@monthly', '@yearly', '@annually'])
+const HOURS = 24
+/** No clock jumps farther: where a walk has to begin to see the times that a jump before its reference moved behind it. */
+const LONGEST_JUMP_MS = 3 * 3_600_000
 
-export function nextTick(cron: string, timezone: string, after: number): number {
-  return upcoming(cron, timezone, after, 1)[0] as number
+/** Nothing when the expression does not tick again within the parser's horizon of some hundred years. */
+export function nextTick(cron: string, timezone: string, after: number): number | undefined {
+  return upcoming(cron, timezone, after, 1)[0]
 }
 
-/** The next `count` ticks after `after`, soonest first. Throws when the expression or the zone is not valid. */
+/** The next `count` ticks after `after`, soonest first; fewer when there are no more. Throws when the expression or the zone is not valid. */
 export function upcoming(cron: string, timezone: string, after: number, count: number): number[] {
-  const expression = CronExpressionParser.parse(cron, { currentDate: new Date(after), tz: timezone })
   const ticks: number[] = []
-  while (ticks.length < count) {
-    const tick = expression.next().getTime()
-    if (tick > (ticks.at(-1) ?? after)) ticks.push(tick)
-  }
+  if (count < 1) return ticks
+  for (const tick of ticksAfter(cron, timezone, after)) if (ticks.push(tick) === count) break
   return ticks
+}
+
+/** The last tick after `after` and not after `until`, if there is one. */
+export function latestTick(cron: string, timezone: string, after: number, until: number): number | undefined {
+  let latest: number | undefined
+  for (const tick of ticksAfter(cron, timezone, after)) {
+    if (tick > until) break
+    latest = tick
+  }
+  return latest
+}
+
+/** An expression for every hour follows real time through a change of the clock; one for certain hours means the clock's. */
+function ticksAfter(cron: string, timezone: string, after: number): Generator<number> {
+  const isEveryHour = wallClock(cron, after).fields.hour.values.length === HOURS
+  return isEveryHour ? everyHour(cron, timezone, after) : certainHours(cron, timezone, after)
+}
+
+/** Each time the clock shows it: not in a gap, twice where an hour repeats. */
+function* everyHour(cron: string, zone: string, after: number): Generator<number> {
+  let from = after
+  for (let offset = offsetAt(zone, from); ; offset = offsetAt(zone, from + 1)) {
+    let change: number | undefined
+    for (const wall of walls(cron, from + offset)) {
+      const at = wall - offset
+      if (offsetAt(zone, at) !== offset) {
+        change = changeBetween(zone, from, at, offset)
+        break
+      }
+      yield at
+    }
+    if (change === undefined) return
+    from = change - 1
+  }
+}
+
+/** Once for each time: the first where it repeats, as long after a jump as it lies in the gap where the clock jumps over it. */
+function* certainHours(cron: string, zone: string, after: number): Generator<number> {
+  let last = after
+  // Times of a gap land among the hours behind it: held back until those have passed them.
+  let held: number[] = []
+  for (const wall of walls(cron, after + offsetAt(zone, after) - LONGEST_JUMP_MS)) {
+    const { at, isSkipped } = instantOf(zone, wall)
+    if (isSkipped || at <= Math.max(...held)) {
+      held.push(at)
+      continue
+    }
+    for (const tick of [...held.sort((one, other) => one - other), at]) {
+      if (tick <= last) continue
+      last = tick
+      yield tick
+    }
+    held = []
+  }
+}
+
+/** Wall-clock times as if they were UTC, strictly after the reference. The parser gives up with an error when there are no more. */
+function* walls(cron: string, after: number): Generator<number> {
+  const expression = wallClock(cron, after)
+  for (;;) {
+    let wall: number
+    try {
+      wall = expression.next().getTime()
+    } catch {
+      return
+    }
+    if (wall > after) yield wall
+  }
+}
+
+function wallClock(cron: string, after: number): CronExpression {
+  return CronExpressionParser.parse(cron, { currentDate: new Date(after), tz: 'UTC' })
 }
 
 /** What is wrong with an expression, in words; undefined when nothing is. */
@@ -34,19 +110,23 @@ export function validateCron(cron: string): string | undefined {
   }
   try {
     // An expression can be well formed and never tick.
-    nextTick(cron, 'UTC', 0)
-    return undefined
+    return nextTick(cron, 'UTC', 0) === undefined ? 'Invalid cron expression: it never ticks' : undefined
   } catch (error) {
     return `Invalid cron expression: ${error instanceof Error ? error.message : String(error)}`
   }
 }
 
-/** What is wrong with a zone, in words; undefined when it is an IANA name. */
+/**
+ * What is wrong with a zone, in words; undefined when it is an IANA name. The parser knows more than those ("local", "UTC+3"),
+ * and offsets like "+03:00" are zones for Intl: neither names a place whose clock can be followed.
+ */
 export function validateTimezone(timezone: string): string | undefined {
+  const problem = `Invalid IANA timezone: '${timezone}'. GET /api/v1/timezones lists the names.`
+  if (!/^[A-Za-z]/.test(timezone)) return problem
   try {
-    nextTick('@hourly', timezone, 0)
+    new Intl.DateTimeFormat('en', { timeZone: timezone })
     return undefined
   } catch {
-    return `Invalid timezone: "${timezone}"`
+    return problem
   }
 }

@@ -35,7 +35,10 @@ export function trigger(turn: Turn, input: TriggerInput, isPlaceholder = false):
   }
   // The parent of a batch waits for the batch as a whole, not for each item.
   const waitingParent = options.resumeParentOnCompletion && !options.batch ? options.parentRunId : undefined
-  const repeated = state.operations.get(input.operationId) ?? childWithOperation(turn, options.parentRunId, input.operationId)
+  const repeated =
+    state.operations.get(input.operationId) ??
+    childWithOperation(turn, options.parentRunId, input.operationId) ??
+    tickRun(turn, input)
   if (repeated) {
     if (waitingParent) blockOn(turn, waitingParent, { kind: 'run', runId: repeated })
     return value({ id: repeated, isCached: false })
@@ -199,6 +202,11 @@ function childWithOperation(turn: Turn, parentRunId: string | undefined, operati
   // Only an attempt that was started more than once can repeat a call; memory knows the rest.
   if (!parent?.engine.restarted) return undefined
   return readChildren(turn.state.sql, parent.id).find((child) => child.engine.operationId === operationId)?.id
+}
+
+/** A tick's run has always the same id: found durably, however late the tick is fired again. */
+function tickRun(turn: Turn, { runId, options }: TriggerInput): string | undefined {
+  return options.scheduleId ? turn.state.find(runId)?.id : undefined
 }
 
 function liveKey(turn: Turn, task: string, key: string): string | undefined {

@@ -389,27 +389,33 @@ describe('a queue of callers that is too long', () => {
   it('turns new ones away, and loses nothing of what the object has to do itself', async () => {
     const running = await environment.trigger('a')
     await until(() => executors.started(running).length === 1)
-    const delayed = await environment.trigger('a', { delayUntil: Date.now() + 30 })
-    await new Promise((resolve) => setTimeout(resolve, 20))
-    const refused = await runInDurableObject(environment.stub as DurableObjectStub<EnvironmentDO>, async (instance) => {
-      const { group } = instance as unknown as Inside
-      for (let call = 0; call < 2_000; call++) void group.decide(() => ({ ok: true, value: call }))
-      const payload = { data: '1', dataType: 'application/json' }
-      const runId = environment.mint()
-      const answers = Promise.all([
-        instance.trigger(environment.caller, { runId, operationId: runId, task: 'a', options: { payload } }),
-        instance.setVersion(environment.identity, newVersion(['a', 'b'], '20260101.2'), {}),
-        instance.finish({
-          runId: running,
-          attempt: 1,
-          lease: executors.started(running)[0]?.lease as number,
-          spans: [],
-          completion: { ok: true, id: running },
-        }),
-        instance.wake(),
-      ])
-      return (await answers)[0]
-    })
+    const delayUntil = Date.now() + 300
+    const delayed = await environment.trigger('a', { delayUntil })
+    const refused = await runInDurableObject(
+      environment.stub as DurableObjectStub<EnvironmentDO>,
+      async (instance, { storage }) => {
+        const { group } = instance as unknown as Inside
+        // Only the wake below can start what is due.
+        await storage.deleteAlarm()
+        await until(() => Date.now() > delayUntil)
+        for (let call = 0; call < 2_000; call++) void group.decide(() => ({ ok: true, value: call }))
+        const payload = { data: '1', dataType: 'application/json' }
+        const runId = environment.mint()
+        const answers = Promise.all([
+          instance.trigger(environment.caller, { runId, operationId: runId, task: 'a', options: { payload } }),
+          instance.setVersion(environment.identity, newVersion(['a', 'b'], '20260101.2'), {}),
+          instance.finish({
+            runId: running,
+            attempt: 1,
+            lease: executors.started(running)[0]?.lease as number,
+            spans: [],
+            completion: { ok: true, id: running },
+          }),
+          instance.wake(),
+        ])
+        return (await answers)[0]
+      },
+    )
     expect(refused).toMatchObject({ ok: false, error: { code: 'OVERLOADED', retryable: true } })
     expect((await environment.run(running)).status).toBe('COMPLETED_SUCCESSFULLY')
     await until(() => executors.started(delayed).length === 1)

@@ -148,9 +148,10 @@ describe('a queue whose limit is overridden', () => {
 })
 
 describe('a runaway', () => {
-  const limitSize = (deployed: number): Promise<void> =>
+  const limitSize = (deployed: number, development?: number): Promise<void> =>
     runInDurableObject(environment.stub as DurableObjectStub<EnvironmentDO>, (instance) => {
-      ;(instance as unknown as { state: EnvironmentState }).state.queueSizes.deployed = deployed
+      const { state } = instance as unknown as { state: EnvironmentState }
+      Object.assign(state.queueSizes, { deployed, ...(development ? { development } : {}) })
     })
   const attempt = (options: Partial<TriggerOptions> = {}): Promise<RpcResult<TriggerResult>> => {
     const runId = environment.mint()
@@ -184,6 +185,19 @@ describe('a runaway', () => {
     expect(await attempt({ queue: 'narrow', concurrencyKey: 'other' }), 'all keys together').toMatchObject({ ok: false })
     expect(await attempt({ queue: 'narrow', delayUntil: Date.now() + 60_000 })).toMatchObject({ ok: false })
     expect(await attempt(), 'another queue').toMatchObject({ ok: true })
+  })
+
+  it('has a limit of its own in development', async () => {
+    environment.identity.type = 'DEVELOPMENT'
+    await environment.deploy('a')
+    must(await environment.object.pauseQueue(environment.caller, narrow, true))
+    await limitSize(1)
+    for (let i = 0; i < 3; i++) must(await attempt({ queue: 'narrow' }))
+    await limitSize(1, 3)
+    expect(await attempt({ queue: 'narrow' })).toMatchObject({
+      ok: false,
+      error: { message: expect.stringContaining('limit of 3') },
+    })
   })
 
   it('still finds the runs there are by key, request and debounce', async () => {

@@ -6,13 +6,15 @@
 import { abortAllDurableObjects, runInDurableObject } from 'cloudflare:test'
 import { afterEach, expect, it, vi } from 'vitest'
 import { mintId } from '../contracts/ids.ts'
-import type { StartInput } from '../contracts/rpc.ts'
+import type { StartInput, TriggerOptions } from '../contracts/rpc.ts'
 import { isFinal } from '../core/run/statuses.ts'
 import type { EnvironmentState } from './environment/state.ts'
 import type { EnvironmentDO } from './environment-do.ts'
 import { Environment, FakeExecutors, must, until } from './testing.ts'
 
 const steps = 140
+/** Declared are two; overrides go from one to this. */
+const mostOfNarrow = 3
 
 function seeded(seed: number): () => number {
   let state = seed
@@ -38,6 +40,18 @@ it.each([1, 2, 3, 4, 5, 6])('seed %i', async (seed) => {
   /** Starts the executor still works on. */
   const open = (): StartInput[] => [...executors.sessions.values()].map((session) => session.input)
 
+  function debounce(): TriggerOptions['debounce'] {
+    const mode = random() < 0.5 ? ('leading' as const) : ('trailing' as const)
+    const delayMs = random() * 80
+    return { key: `d${Math.floor(random() * 3)}`, delayMs, mode, ...(random() < 0.3 ? { maxDelayMs: delayMs + 20 } : {}) }
+  }
+
+  async function changeLimit(): Promise<void> {
+    const narrow = { by: 'name', value: 'narrow' } as const
+    if (random() < 0.3) await environment.object.resetQueue(caller, narrow)
+    else must(await environment.object.overrideQueue(caller, narrow, { limit: 1 + Math.floor(random() * mostOfNarrow) }))
+  }
+
   async function trigger(): Promise<void> {
     const parent = random() < 0.3 ? pick(open()) : undefined
     const waits = parent !== undefined && random() < 0.5
@@ -51,6 +65,7 @@ it.each([1, 2, 3, 4, 5, 6])('seed %i', async (seed) => {
         ...(random() < 0.4 ? { queue: 'narrow' } : {}),
         ...(random() < 0.3 ? { concurrencyKey: `k${Math.floor(random() * 3)}` } : {}),
         ...(random() < 0.2 ? { delayUntil: Date.now() + random() * 60 } : {}),
+        ...(random() < 0.2 ? { debounce: debounce() } : {}),
         ...(random() < 0.1 ? { ttl: '1s' } : {}),
         ...(random() < 0.2 ? { priorityMs: 5_000 } : {}),
         ...(random() < 0.2 ? { idempotencyKey: `key${Math.floor(random() * 5)}` } : {}),
@@ -100,6 +115,7 @@ it.each([1, 2, 3, 4, 5, 6])('seed %i', async (seed) => {
     [3, completeToken],
     [2, async () => void (await environment.object.cancelRun(caller, pick(runs) ?? environment.mint()))],
     [1, () => environment.object.pauseQueue(caller, { by: 'name', value: 'narrow' }, random() < 0.5)],
+    [1, changeLimit],
     [2, () => Promise.all([environment.object.wake(), environment.object.wake()])],
     [1, async () => void executors.faults.push(random() < 0.5 ? 'answer lost' : 'never arrives')],
     [1, () => abortAllDurableObjects()],
@@ -113,7 +129,9 @@ it.each([1, 2, 3, 4, 5, 6])('seed %i', async (seed) => {
       const { state } = instance as unknown as { state: EnvironmentState }
       const holders = [...state.live.values()].filter((run) => run.engine.holdsSlot)
       expect(state.admission.running).toBe(holders.length)
-      expect(holders.filter((run) => run.queue === 'narrow' && !run.concurrencyKey).length).toBeLessThanOrEqual(2)
+      expect(holders.filter((run) => run.queue === 'narrow' && !run.concurrencyKey).length).toBeLessThanOrEqual(mostOfNarrow)
+      const debounced = [...state.live.values()].filter((run) => run.status === 'DELAYED' && run.engine.debounce)
+      for (const run of debounced) expect(state.debounced.find(run.task, run.engine.debounce?.key as string)).toBe(run.id)
       const leased = [...state.live.values()].filter((run) => run.engine.lease > 0)
       expect([...state.slots.values()].reduce((sum, members) => sum + members.size, 0)).toBe(leased.length)
       expect(new Set(leased.map((run) => run.engine.lease)).size).toBe(leased.length)

@@ -1,7 +1,9 @@
 /**
  * Who runs next. One sub-queue per (queue, concurrency key), each with the queue's full limit; keys are served in passes,
- * one run per key and pass, oldest head first, so a long backlog of one key never holds up another.
- * Invariants: no limit is exceeded; no runnable run is left while a slot is free; order is kept within a key.
+ * one run per key and pass, oldest head first, so a long backlog of one key never holds up another. Who comes during a pass is
+ * in the next one: a pass ends, whatever arrives. Who was held by a pause or a limit joins the pass that is on, and has saved up none.
+ * Invariants: no limit is exceeded; no runnable run is left while a slot is free; order is kept within a key; while a key could
+ * start a run, no other is served three times before it.
  */
 export interface Waiting {
   id: string
@@ -14,6 +16,7 @@ interface SubQueue {
   queue: string
   key: string
   running: number
+  /** The pass it is served in next; one that is over means the pass that is on. */
   pass: number
   waiting: Waiting[]
 }
@@ -23,6 +26,8 @@ export interface AdmissionState {
   /** Concurrent runs of the environment: floor(base × burst factor). */
   burst: number
   running: number
+  /** The pass that is on: that of the run admitted last. */
+  pass: number
   limits: Map<string, number>
   paused: Set<string>
   environmentPaused: boolean
@@ -34,6 +39,7 @@ export function newAdmission(base: number, burstFactor: number): AdmissionState 
     base,
     burst: Math.floor(base * burstFactor),
     running: 0,
+    pass: 0,
     limits: new Map(),
     paused: new Set(),
     environmentPaused: false,
@@ -53,12 +59,7 @@ function subQueue(state: AdmissionState, queue: string, key: string): SubQueue {
 
 export function enqueue(state: AdmissionState, item: Waiting): void {
   const sub = subQueue(state, item.queue, item.key)
-  if (sub.waiting.length === 0) {
-    // A key that comes back joins the current pass; it saves up no turns and loses none.
-    let pass = Number.POSITIVE_INFINITY
-    for (const other of state.subQueues.values()) if (other.waiting.length > 0) pass = Math.min(pass, other.pass)
-    if (pass !== Number.POSITIVE_INFINITY) sub.pass = Math.max(sub.pass, pass)
-  }
+  if (sub.waiting.length === 0) sub.pass = state.pass + 1
   let low = 0
   let high = sub.waiting.length
   while (low < high) {
@@ -125,16 +126,18 @@ export function holdOf(
 /** Takes the next run out of its queue and occupies its slot; undefined when nothing may start. */
 export function admitNext(state: AdmissionState): Waiting | undefined {
   if (environmentHold(state)) return undefined
-  let best: SubQueue | undefined
+  let best: { sub: SubQueue; pass: number; score: number } | undefined
   for (const sub of state.subQueues.values()) {
     const head = sub.waiting[0]
     if (!head || queueHold(state, sub.queue, sub.running)) continue
-    if (!best || sub.pass < best.pass || (sub.pass === best.pass && head.score < (best.waiting[0] as Waiting).score)) best = sub
+    const pass = Math.max(sub.pass, state.pass)
+    if (!best || pass < best.pass || (pass === best.pass && head.score < best.score)) best = { sub, pass, score: head.score }
   }
-  const admitted = best?.waiting.shift()
+  const admitted = best?.sub.waiting.shift()
   if (!best || !admitted) return undefined
-  best.pass += 1
-  best.running += 1
+  state.pass = best.pass
+  best.sub.pass = best.pass + 1
+  best.sub.running += 1
   state.running += 1
   return admitted
 }

@@ -1,0 +1,218 @@
+/** Admission held against a model that counts everything anew: limits, waste, order, fairness. */
+import { describe, expect, it } from 'vitest'
+import {
+  type AdmissionState,
+  admitNext,
+  countQueue,
+  enqueue,
+  holdOf,
+  newAdmission,
+  release,
+  type Waiting,
+  withdraw,
+} from './admission.ts'
+
+function seeded(seed: number): () => number {
+  let state = seed
+  return () => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) | 0
+    return (state >>> 0) / 4294967296
+  }
+}
+const item = (id: string, queue: string, key: string, score: number): Waiting => ({ id, queue, key, score })
+const lineOf = ({ queue, key }: Waiting): string => `${queue}/${key}`
+
+/** Lists, in order of arrival, and nothing cached. */
+class Model {
+  running: Waiting[] = []
+  waiting: Waiting[] = []
+  readonly state: AdmissionState
+  constructor(state: AdmissionState) {
+    this.state = state
+  }
+
+  runningIn(run: Waiting): number {
+    return this.running.filter((other) => lineOf(other) === lineOf(run)).length
+  }
+  /** The rules of engine-behaviour 3.1, 3.2, 3.11 and 3.13, in words of their own. */
+  mayStart(run: Waiting): boolean {
+    const { environmentPaused, burst, base, limits, paused } = this.state
+    if (environmentPaused || paused.has(run.queue) || this.running.length >= burst) return false
+    const ofQueue = limits.get(run.queue)
+    return this.runningIn(run) < (ofQueue === undefined ? base : Math.min(ofQueue, base))
+  }
+  /** Lowest score, then first come. */
+  headOf(line: string): Waiting {
+    const [head] = this.waiting.filter((run) => lineOf(run) === line).sort((a, b) => a.score - b.score)
+    return head as Waiting
+  }
+  start(run: Waiting): void {
+    this.waiting = this.waiting.filter(({ id }) => id !== run.id)
+    this.running.push(run)
+  }
+}
+
+function walk(seed: number, steps: number): { admitted: number; overtaken: number } {
+  const random = seeded(seed)
+  const pick = (count: number): number => Math.floor(random() * count)
+  const state = newAdmission(2 + pick(3), 1 + random())
+  const model = new Model(state)
+  /** Line → how often each other line was served while this one could have been. */
+  const passedOver = new Map<string, Map<string, number>>()
+  let [admitted, overtaken] = [0, 0]
+
+  /** Thousands of times: `expect` would take seconds. */
+  const check = (holds: boolean, step: number, broken: string): void => {
+    if (!holds) throw new Error(`seed ${seed}, step ${step}: ${broken}`)
+  }
+  const change = (step: number): void => {
+    const roll = random()
+    const queue = `q${pick(3)}`
+    if (roll < 0.5) {
+      const arrived = item(`${step}`, queue, `k${pick(4)}`, step - pick(20))
+      enqueue(state, arrived)
+      model.waiting.push(arrived)
+    } else if (roll < 0.8) {
+      const [done] = model.running.splice(pick(model.running.length), 1)
+      if (done) release(state, done.queue, done.key)
+    } else if (roll < 0.86) {
+      if (!state.paused.delete(queue)) state.paused.add(queue)
+    } else if (roll < 0.88) state.environmentPaused = !state.environmentPaused
+    else if (roll < 0.92) state.limits.set(queue, pick(5))
+    else if (roll < 0.94) state.limits.delete(queue)
+    else if (roll < 0.95) {
+      state.base = 1 + pick(4)
+      state.burst = state.base + pick(3)
+    } else {
+      const [gone] = model.waiting.splice(pick(model.waiting.length), 1)
+      if (gone) withdraw(state, gone)
+    }
+  }
+
+  for (let step = 0; step < steps; step++) {
+    change(step)
+    for (;;) {
+      const able = new Set(model.waiting.filter((run) => model.mayStart(run)).map(lineOf))
+      for (const line of passedOver.keys()) if (!able.has(line)) passedOver.delete(line)
+      const next = admitNext(state)
+      if (!next) {
+        check(able.size === 0, step, 'a run could start and did not')
+        break
+      }
+      admitted += 1
+      check(model.mayStart(next), step, `${next.id} was over a limit`)
+      check(next.id === model.headOf(lineOf(next)).id, step, `the order in ${lineOf(next)}`)
+      model.start(next)
+      passedOver.delete(lineOf(next))
+      for (const line of able) {
+        if (line === lineOf(next)) continue
+        const counts = passedOver.get(line) ?? new Map<string, number>()
+        passedOver.set(line, counts)
+        counts.set(lineOf(next), (counts.get(lineOf(next)) ?? 0) + 1)
+        overtaken = Math.max(overtaken, counts.get(lineOf(next)) as number)
+      }
+    }
+    check(state.running === model.running.length, step, 'runs are counted wrongly')
+    for (const queue of ['q0', 'q1', 'q2']) {
+      const { running, queued } = countQueue(state, queue)
+      const count = (runs: Waiting[]): number => runs.filter((run) => run.queue === queue).length
+      check(running === count(model.running) && queued === count(model.waiting), step, `${queue} is counted wrongly`)
+    }
+    for (const run of model.waiting) {
+      check(holdOf(state, run.queue, run.key) !== undefined, step, `${run.id} waits for no reason`)
+    }
+  }
+  for (const run of model.waiting) withdraw(state, run)
+  for (const run of model.running) release(state, run.queue, run.key)
+  expect(state.subQueues.size, 'nothing is remembered of lines that are empty').toBe(0)
+  return { admitted, overtaken }
+}
+
+/** Serves one at a time: `serve(count)` finishes what runs and admits the next. */
+function oneSlot(base = 1): { state: AdmissionState; serve(count: number, after?: (run: Waiting) => void): Waiting[] } {
+  const state = newAdmission(base, 1)
+  const running: Waiting[] = []
+  return {
+    state,
+    serve(count, after) {
+      const served: Waiting[] = []
+      while (served.length < count) {
+        if (running.length === base) {
+          const done = running.shift() as Waiting
+          release(state, done.queue, done.key)
+          after?.(done)
+        }
+        const next = admitNext(state)
+        if (!next) break
+        running.push(next)
+        served.push(next)
+      }
+      return served
+    },
+  }
+}
+const of = (served: Waiting[], key: string): number => served.filter((run) => run.key === key).length
+
+describe('admission beside a naive model', () => {
+  it('keeps every limit, leaves no slot empty, keeps the order in a line, and passes over nobody three times', () => {
+    let [admitted, overtaken] = [0, 0]
+    for (let seed = 1; seed <= 60; seed++) {
+      const result = walk(seed, 250)
+      admitted += result.admitted
+      overtaken = Math.max(overtaken, result.overtaken)
+    }
+    expect(admitted, 'the walks do something').toBeGreaterThan(2_000)
+    expect(overtaken).toBeLessThanOrEqual(2)
+  })
+})
+
+describe('fairness', () => {
+  it.each([1, 5])('fifty keys of one run beside a key of a thousand, %d at once: none starves', (base) => {
+    const { state, serve } = oneSlot(base)
+    for (let i = 0; i < 1_000; i++) enqueue(state, item(`big${i}`, 'q', 'big', i))
+    expect(of(serve(base), 'big')).toBe(base)
+    for (let i = 0; i < 50; i++) enqueue(state, item(`small${i}`, 'q', `k${i}`, 10_000 + i))
+    const served = serve(53)
+    expect(served.filter((run) => run.key !== 'big')).toHaveLength(50)
+    expect(of(served, 'big'), 'and the large one goes on').toBe(3)
+    expect(of(serve(1_000), 'big')).toBe(1_000 - base - 3)
+  })
+
+  it('an endless stream of new keys does not starve an old one', () => {
+    const { state, serve } = oneSlot()
+    for (let i = 0; i < 10; i++) enqueue(state, item(`old${i}`, 'q', 'old', i))
+    for (let i = 0; i < 20; i++) enqueue(state, item(`new${i}`, 'q', `new${i}`, 100 + i))
+    let arrived = 20
+    const served = serve(400, () => {
+      enqueue(state, item(`new${arrived}`, 'q', `new${arrived}`, 100 + arrived))
+      arrived += 1
+    })
+    expect(of(served, 'old')).toBe(10)
+  })
+
+  it('a key that comes back each time it is empty gets one turn in two beside another', () => {
+    const { state, serve } = oneSlot()
+    for (let i = 0; i < 200; i++) enqueue(state, item(`steady${i}`, 'q', 'steady', i))
+    enqueue(state, item('back', 'q', 'back', 0))
+    let round = 0
+    const served = serve(100, (done) => {
+      if (done.key === 'back') enqueue(state, item(`back${round++}`, 'q', 'back', 0))
+    })
+    expect(Math.abs(of(served, 'steady') - 50)).toBeLessThanOrEqual(1)
+  })
+
+  it('a queue saves up no turns while it is paused, and lends none to who comes meanwhile', () => {
+    const { state, serve } = oneSlot()
+    for (let i = 0; i < 500; i++) enqueue(state, item(`a${i}`, 'paused', 'a', i))
+    for (let i = 0; i < 500; i++) enqueue(state, item(`b${i}`, 'open', 'b', 1_000 + i))
+    state.paused.add('paused')
+    expect(of(serve(200), 'b')).toBe(200)
+    for (let i = 0; i < 500; i++) enqueue(state, item(`c${i}`, 'open', 'c', 2_000 + i))
+    const beside = serve(20)
+    expect([of(beside, 'b'), of(beside, 'c')]).toEqual([10, 10])
+    state.paused.delete('paused')
+    const after = serve(30)
+    // The pass that was on counts as well.
+    for (const key of ['a', 'b', 'c']) expect(Math.abs(of(after, key) - 10), key).toBeLessThanOrEqual(1)
+  })
+})

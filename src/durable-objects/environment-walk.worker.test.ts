@@ -136,7 +136,7 @@ it.each([1, 2, 3, 4, 5, 6])('seed %i', async (seed) => {
       expect([...state.slots.values()].reduce((sum, members) => sum + members.size, 0)).toBe(leased.length)
       expect(new Set(leased.map((run) => run.engine.lease)).size).toBe(leased.length)
       for (const run of leased) expect(['EXECUTING', 'WAITING_TO_RESUME', 'CANCELED']).toContain(run.status)
-      const waiting = [...state.admission.subQueues.values()].flatMap((sub) => sub.waiting.map((item) => item.id))
+      const waiting = [...state.admission.subQueues.values()].flatMap((sub) => [...sub.waiting].map((item) => item.id))
       expect(new Set(waiting).size).toBe(waiting.length)
       for (const id of waiting) expect(state.live.has(id)).toBe(true)
       for (const id of runs) {

@@ -7,6 +7,7 @@ import {
   enqueue,
   holdOf,
   newAdmission,
+  reconsider,
   release,
   type Waiting,
   withdraw,
@@ -77,12 +78,16 @@ function walk(seed: number, steps: number): { admitted: number; overtaken: numbe
       if (done) release(state, done.queue, done.key)
     } else if (roll < 0.86) {
       if (!state.paused.delete(queue)) state.paused.add(queue)
+      reconsider(state)
     } else if (roll < 0.88) state.environmentPaused = !state.environmentPaused
-    else if (roll < 0.92) state.limits.set(queue, pick(5))
-    else if (roll < 0.94) state.limits.delete(queue)
     else if (roll < 0.95) {
-      state.base = 1 + pick(4)
-      state.burst = state.base + pick(3)
+      if (roll < 0.92) state.limits.set(queue, pick(5))
+      else if (roll < 0.94) state.limits.delete(queue)
+      else {
+        state.base = 1 + pick(4)
+        state.burst = state.base + pick(3)
+      }
+      reconsider(state)
     } else {
       const [gone] = model.waiting.splice(pick(model.waiting.length), 1)
       if (gone) withdraw(state, gone)
@@ -211,8 +216,30 @@ describe('fairness', () => {
     const beside = serve(20)
     expect([of(beside, 'b'), of(beside, 'c')]).toEqual([10, 10])
     state.paused.delete('paused')
+    reconsider(state)
     const after = serve(30)
     // The pass that was on counts as well.
     for (const key of ['a', 'b', 'c']) expect(Math.abs(of(after, key) - 10), key).toBeLessThanOrEqual(1)
+  })
+})
+
+describe('many keys', () => {
+  it('cost little more than one: 100,000 runs, each with a key of its own', () => {
+    const time = (keyOf: (index: number) => string): number => {
+      const state = newAdmission(50, 2)
+      const startedAt = performance.now()
+      for (let i = 0; i < 100_000; i++) enqueue(state, item(`r${i}`, 'q', keyOf(i), i))
+      for (let next = admitNext(state); next; next = admitNext(state)) release(state, next.queue, next.key)
+      expect(countQueue(state, 'q')).toEqual({ running: 0, queued: 0 })
+      return performance.now() - startedAt
+    }
+    time(() => '')
+    expect(time((index) => `k${index}`)).toBeLessThan(
+      20 *
+        Math.max(
+          50,
+          time(() => ''),
+        ),
+    )
   })
 })

@@ -3,22 +3,32 @@
  * one run per key and pass, oldest head first, so a long backlog of one key never holds up another. Who comes during a pass is
  * in the next one: a pass ends, whatever arrives. Who was held by a pause or a limit joins the pass that is on, and has saved up none.
  * Invariants: no limit is exceeded; no runnable run is left while a slot is free; order is kept within a key; while a key could
- * start a run, no other is served three times before it.
+ * start a run, no other is served three times before it. A step costs the logarithm of the number of keys.
  */
-export interface Waiting {
-  id: string
-  queue: string
-  key: string
-  /** Lower first: time of queueing less the priority. */
-  score: number
-}
+import { Heap } from '../heap.ts'
+import { Line, type Waiting } from './line.ts'
+
+export type { Waiting } from './line.ts'
+
 interface SubQueue {
   queue: string
   key: string
   running: number
   /** The pass it is served in next; one that is over means the pass that is on. */
   pass: number
-  waiting: Waiting[]
+  waiting: Line
+  /** Where it stands in the order; absent while it has nothing to start, or was found held. */
+  place?: Place
+}
+/** A place that is no longer its sub-queue's own is passed over. */
+interface Place {
+  sub: SubQueue
+  pass: number
+  score: number
+}
+interface Counts {
+  running: number
+  queued: number
 }
 export interface AdmissionState {
   /** Concurrent runs one queue may reach. */
@@ -32,6 +42,9 @@ export interface AdmissionState {
   paused: Set<string>
   environmentPaused: boolean
   subQueues: Map<string, SubQueue>
+  order: Heap<Place>
+  /** By queue, all its keys together. */
+  counts: Map<string, Counts>
 }
 
 export function newAdmission(base: number, burstFactor: number): AdmissionState {
@@ -44,14 +57,39 @@ export function newAdmission(base: number, burstFactor: number): AdmissionState 
     paused: new Set(),
     environmentPaused: false,
     subQueues: new Map(),
+    order: new Heap(isBefore),
+    counts: new Map(),
   }
+}
+
+function isBefore(left: Place, right: Place): boolean {
+  return left.pass < right.pass || (left.pass === right.pass && left.score < right.score)
+}
+
+function place(state: AdmissionState, sub: SubQueue): void {
+  const head = sub.waiting.first()
+  sub.place = head && { sub, pass: Math.max(sub.pass, state.pass), score: head.score }
+  if (sub.place) state.order.add(sub.place)
+}
+
+/** After a pause or a limit was changed: who was held by it may start. */
+export function reconsider(state: AdmissionState): void {
+  for (const sub of state.subQueues.values()) if (!sub.place) place(state, sub)
+}
+
+function count(state: AdmissionState, queue: string, running: number, queued: number): void {
+  const known = state.counts.get(queue) ?? { running: 0, queued: 0 }
+  known.running += running
+  known.queued += queued
+  if (known.running === 0 && known.queued === 0) state.counts.delete(queue)
+  else state.counts.set(queue, known)
 }
 
 function subQueue(state: AdmissionState, queue: string, key: string): SubQueue {
   const name = `${queue}\n${key}`
   let found = state.subQueues.get(name)
   if (!found) {
-    found = { queue, key, running: 0, pass: 0, waiting: [] }
+    found = { queue, key, running: 0, pass: 0, waiting: new Line() }
     state.subQueues.set(name, found)
   }
   return found
@@ -60,33 +98,32 @@ function subQueue(state: AdmissionState, queue: string, key: string): SubQueue {
 export function enqueue(state: AdmissionState, item: Waiting): void {
   const sub = subQueue(state, item.queue, item.key)
   if (sub.waiting.length === 0) sub.pass = state.pass + 1
-  let low = 0
-  let high = sub.waiting.length
-  while (low < high) {
-    const middle = (low + high) >> 1
-    if ((sub.waiting[middle] as Waiting).score <= item.score) low = middle + 1
-    else high = middle
-  }
-  sub.waiting.splice(low, 0, item)
+  const isFirst = sub.waiting.add(item)
+  count(state, sub.queue, 0, 1)
+  if (isFirst) place(state, sub)
 }
 
-export function withdraw(state: AdmissionState, item: Pick<Waiting, 'id' | 'queue' | 'key'>): void {
+export function withdraw(state: AdmissionState, item: Waiting): void {
   const sub = state.subQueues.get(`${item.queue}\n${item.key}`)
   if (!sub) return
-  const at = sub.waiting.findIndex((waiting) => waiting.id === item.id)
-  if (at >= 0) sub.waiting.splice(at, 1)
+  const wasFirst = sub.waiting.remove(item)
+  if (wasFirst !== undefined) count(state, sub.queue, 0, -1)
+  if (wasFirst) place(state, sub)
   forget(state, sub)
 }
 
 export function occupy(state: AdmissionState, queue: string, key: string): void {
   state.running += 1
   subQueue(state, queue, key).running += 1
+  count(state, queue, 1, 0)
 }
 
 export function release(state: AdmissionState, queue: string, key: string): void {
   state.running -= 1
   const sub = subQueue(state, queue, key)
   sub.running -= 1
+  count(state, queue, -1, 0)
+  if (!sub.place) place(state, sub)
   forget(state, sub)
 }
 
@@ -126,29 +163,24 @@ export function holdOf(
 /** Takes the next run out of its queue and occupies its slot; undefined when nothing may start. */
 export function admitNext(state: AdmissionState): Waiting | undefined {
   if (environmentHold(state)) return undefined
-  let best: { sub: SubQueue; pass: number; score: number } | undefined
-  for (const sub of state.subQueues.values()) {
-    const head = sub.waiting[0]
-    if (!head || queueHold(state, sub.queue, sub.running)) continue
-    const pass = Math.max(sub.pass, state.pass)
-    if (!best || pass < best.pass || (pass === best.pass && head.score < best.score)) best = { sub, pass, score: head.score }
+  for (let first = state.order.take(); first; first = state.order.take()) {
+    const { sub, pass } = first
+    if (sub.place !== first) continue
+    sub.place = undefined
+    // Held: it gets a place again when one of its runs ends, or with `reconsider`.
+    if (queueHold(state, sub.queue, sub.running)) continue
+    const admitted = sub.waiting.take() as Waiting
+    state.pass = pass
+    sub.pass = pass + 1
+    sub.running += 1
+    state.running += 1
+    count(state, sub.queue, 1, -1)
+    place(state, sub)
+    return admitted
   }
-  const admitted = best?.sub.waiting.shift()
-  if (!best || !admitted) return undefined
-  state.pass = best.pass
-  best.sub.pass = best.pass + 1
-  best.sub.running += 1
-  state.running += 1
-  return admitted
+  return undefined
 }
 
-export function countQueue(state: AdmissionState, queue: string): { running: number; queued: number } {
-  let running = 0
-  let queued = 0
-  for (const sub of state.subQueues.values()) {
-    if (sub.queue !== queue) continue
-    running += sub.running
-    queued += sub.waiting.length
-  }
-  return { running, queued }
+export function countQueue(state: AdmissionState, queue: string): Readonly<Counts> {
+  return state.counts.get(queue) ?? { running: 0, queued: 0 }
 }

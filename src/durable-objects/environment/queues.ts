@@ -1,7 +1,7 @@
 /** Queues as callers see and change them. A change takes effect at the end of its turn; what runs goes on. */
 import type { QueueRecord, QueueRef } from '../../contracts/objects.ts'
 import type { RpcResult } from '../../contracts/rpc.ts'
-import { countQueue } from '../../core/queue/admission.ts'
+import { countQueue, reconsider } from '../../core/queue/admission.ts'
 import { putSetting } from '../../storage/document-table.ts'
 import { type EnvironmentState, refusal, type Turn, value } from './state.ts'
 
@@ -48,6 +48,7 @@ export function pauseQueue({ state }: Turn, ref: QueueRef, paused: boolean): Rpc
   if (!found) return unknown()
   if (paused) state.admission.paused.add(found.name)
   else state.admission.paused.delete(found.name)
+  reconsider(state.admission)
   putSetting(state.sql, 'pausedQueues', [...state.admission.paused])
   return value({ ...found.record, paused })
 }

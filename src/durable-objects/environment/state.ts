@@ -4,7 +4,7 @@
  */
 import type { BatchRecord } from '../../contracts/objects.ts'
 import type { Caller, EnvironmentIdentity, RpcResult, WorkerVersion } from '../../contracts/rpc.ts'
-import { type AdmissionState, enqueue, newAdmission, occupy, release, withdraw } from '../../core/queue/admission.ts'
+import { type AdmissionState, enqueue, newAdmission, occupy, reconsider, release, withdraw } from '../../core/queue/admission.ts'
 import { type QueueOverride, type QueueSizes, queueLimits } from '../../core/queue/limits.ts'
 import type { Wait } from '../../core/queue/waiting-reason.ts'
 import { DebouncedRuns } from '../../core/run/debounce.ts'
@@ -305,7 +305,7 @@ export class EnvironmentState {
     enqueue(this.admission, { id: run.id, queue: run.queue, key: run.concurrencyKey ?? '', score: run.engine.score })
   }
   withdraw(run: StoredRun): void {
-    withdraw(this.admission, { id: run.id, queue: run.queue, key: run.concurrencyKey ?? '' })
+    withdraw(this.admission, { id: run.id, queue: run.queue, key: run.concurrencyKey ?? '', score: run.engine.score })
   }
   releaseSlot(run: StoredRun): void {
     if (!run.engine.holdsSlot) return
@@ -369,6 +369,7 @@ export class EnvironmentState {
     this.limits = queueLimits(this.version, this.overrides, this.concurrency)
     this.admission.limits.clear()
     for (const [queue, { current }] of this.limits) if (current !== null) this.admission.limits.set(queue, current)
+    reconsider(this.admission)
   }
   /** An override outlives deploys, which change what it hides. */
   override(queue: string, override: QueueOverride | undefined): void {

@@ -288,7 +288,7 @@ describe('imperative schedules', () => {
       () => schedules.deactivate(made.id),
       () => schedules.del(made.id),
     ]) {
-      await expect(gone()).rejects.toMatchObject({ status: 404, error: { error: 'Schedule not found' } })
+      await expect(gone()).rejects.toMatchObject({ status: 404, error: 'Schedule not found' })
     }
     // As upstream, a change of what is not there makes it.
     const fresh = await schedules.update(made.id, report)
@@ -356,7 +356,7 @@ describe('imperative schedules', () => {
       ['deactivate', () => schedules.deactivate(id)],
       ['delete', () => schedules.del(id)],
     ] as const) {
-      await expect(change()).rejects.toMatchObject({ status: 422, error: { error: `Cannot ${verb} a declarative schedule` } })
+      await expect(change()).rejects.toMatchObject({ status: 422, error: `Cannot ${verb} a declarative schedule` })
     }
     expect(await schedules.retrieve(id)).toMatchObject({ active: true, task: 'declared' })
   })

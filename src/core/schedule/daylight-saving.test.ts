@@ -92,6 +92,23 @@ describe.each(zones)('two years in %s', (zone) => {
     }
   })
 
+  it('any minutes of any hours come in order, each once', () => {
+    // Every subset of the quarters with every run of the first five hours.
+    for (let quarters = 1; quarters < 16; quarters++) {
+      const minutes = [0, 15, 30, 45].filter((_, index) => quarters & (1 << index))
+      const hours = [0, 1, 2, 3, 4].slice(quarters % 4, (quarters % 4) + 1 + (quarters % 3))
+      const times = hours.flatMap((hour) => minutes.map((minute) => hour * HOUR + minute * MINUTE))
+      for (const change of changes) {
+        const near = clock.filter(({ at }) => Math.abs(at - change.at) < 3 * DAY)
+        const [first, last] = [change.at - 2 * DAY, change.at + 2 * DAY]
+        const expected = [...new Set(times.flatMap((time) => daily(near, time)))].sort((a, b) => a - b)
+        const cron = `${minutes} ${hours} * * *`
+        const ticks = upcoming(cron, zone, first, 200).filter((at) => at < last)
+        expect(iso(ticks), cron).toEqual(iso(expected.filter((at) => at > first && at < last)))
+      }
+    }
+  })
+
   it('asked one tick at a time around each change, gives the same ticks', () => {
     for (const cron of ['30 1,2 * * *', '*/15 0-3 * * *', '0 * * * *']) {
       for (const { at } of changes) {
@@ -133,4 +150,23 @@ describe.each(zones)('two years in %s', (zone) => {
     },
     20_000,
   )
+})
+
+describe('a tick that is always on the day the clock changes', () => {
+  it.each([
+    ['30 2 * 3 0#2', 'America/New_York', ['2027-03-14T07:30', '2028-03-12T07:30']],
+    ['30 1 * 3 0L', 'Europe/London', ['2027-03-28T01:30', '2028-03-26T01:30']],
+    ['0,30 1 * 3 0L', 'Europe/London', ['2027-03-28T01:00', '2027-03-28T01:30', '2028-03-26T01:00']],
+    ['30 1 * 11 0#1', 'America/New_York', ['2027-11-07T05:30', '2028-11-05T05:30']],
+    ['0 2 * 10 0#1', 'Australia/Lord_Howe', ['2027-10-02T15:30', '2028-09-30T15:30']],
+    [
+      '10,20,35 2 * 10 0#1',
+      'Australia/Lord_Howe',
+      ['2027-10-02T15:35', '2027-10-02T15:40', '2027-10-02T15:50', '2028-09-30T15:35'],
+    ],
+    ['*/30 * * 3 0#2', 'America/New_York', ['2027-03-14T05:00', '2027-03-14T05:30']],
+  ])('%s in %s', (cron, zone, expected) => {
+    const ticks = upcoming(cron, zone, Date.parse('2026-11-24T12:00Z'), expected.length)
+    expect(iso(ticks)).toEqual(expected.map((time) => `${time}:00.000Z`))
+  })
 })

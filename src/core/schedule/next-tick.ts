@@ -62,21 +62,28 @@ function* everyHour(cron: string, zone: string, after: number): Generator<number
 /** Once for each time: the first where it repeats, as long after a jump as it lies in the gap where the clock jumps over it. */
 function* certainHours(cron: string, zone: string, after: number): Generator<number> {
   let last = after
-  // Times of a gap land among the hours behind it: held back until those have passed them.
+  // Times of a gap land among the hours behind it: held back until those have passed them, or are over.
   let held: number[] = []
+  let heldUntil = Number.NEGATIVE_INFINITY
   for (const wall of walls(cron, after + offsetAt(zone, after) - LONGEST_JUMP_MS)) {
     const { at, isSkipped } = instantOf(zone, wall)
-    if (isSkipped || at <= Math.max(...held)) {
-      held.push(at)
-      continue
+    const isBehind = wall > heldUntil || (!isSkipped && at > Math.max(...held))
+    const isHeld = isSkipped || !isBehind
+    if (isBehind) {
+      for (const tick of inOrder(isHeld ? held : [...held, at], last)) {
+        last = tick
+        yield tick
+      }
+      held = []
     }
-    for (const tick of [...held.sort((one, other) => one - other), at]) {
-      if (tick <= last) continue
-      last = tick
-      yield tick
-    }
-    held = []
+    if (isHeld) held.push(at)
+    if (isSkipped) heldUntil = wall + LONGEST_JUMP_MS
   }
+  yield* inOrder(held, last)
+}
+
+function inOrder(ticks: number[], after: number): number[] {
+  return [...new Set(ticks)].filter((tick) => tick > after).sort((one, other) => one - other)
 }
 
 /** Wall-clock times as if they were UTC, strictly after the reference. The parser gives up with an error when there are no more. */

@@ -30,6 +30,10 @@ export const limits = {
   uploadMs: 900_000,
   idempotencyKeyMs: 30 * 86_400_000,
   listWindowMs: 7 * 86_400_000,
+  bulkRunIds: 500,
+  bulkNameChars: 255,
+  /** Our own: what one turn of an environment looks through, about a second. */
+  bulkScannedRuns: 100_000,
   defaultBodyBytes: 1_048_576,
   /** What is read of a body over its limit, so that the refusal reaches the client. */
   discardBytes: 33_554_432,

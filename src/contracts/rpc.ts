@@ -152,6 +152,8 @@ export interface RunRecord {
   baseCostInCents: number
   scheduleId?: string
   region?: string
+  /** Bulk actions that cancelled it or made it. */
+  bulkActionIds?: string[]
   /** Why the run is not moving, in words; absent on final runs. */
   waitingReason?: string
   traceId: string
@@ -185,6 +187,8 @@ export interface ListRunsInput {
   machines?: string[]
   batchId?: string
   scheduleId?: string
+  bulkActionId?: string
+  regions?: string[]
   isTest?: boolean
   from?: number
   to?: number

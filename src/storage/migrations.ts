@@ -19,6 +19,11 @@ const environmentMigrations: string[][] = [
     `CREATE INDEX batches_open ON batches (id) WHERE open = 1`,
     `CREATE INDEX waitpoint_keys_by_waitpoint ON waitpoint_keys (waitpoint_id)`,
   ],
+  [
+    `CREATE TABLE bulk_actions (id TEXT PRIMARY KEY, data TEXT NOT NULL, open INTEGER) WITHOUT ROWID`,
+    `CREATE INDEX bulk_actions_open ON bulk_actions (id) WHERE open = 1`,
+    `CREATE TABLE bulk_action_runs (bulk_action_id TEXT NOT NULL, chunk INTEGER NOT NULL, run_ids TEXT NOT NULL, PRIMARY KEY (bulk_action_id, chunk)) WITHOUT ROWID`,
+  ],
 ]
 
 export function migrateEnvironment(storage: DurableObjectStorage): void {

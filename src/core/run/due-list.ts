@@ -1,7 +1,7 @@
 /** What is due when, earliest first. Entries are hints: whoever pops one checks that it still holds. */
 export interface Due {
   at: number
-  kind: 'start' | 'ttl' | 'datetime' | 'token' | 'cancel' | 'seal' | 'leases' | 'archive'
+  kind: 'start' | 'ttl' | 'datetime' | 'token' | 'cancel' | 'seal' | 'leases' | 'archive' | 'bulk'
   id: string
 }
 

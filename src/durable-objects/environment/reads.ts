@@ -77,7 +77,7 @@ function metadataOf(state: EnvironmentState, run: StoredRun): Pick<RunDetail, 'm
   return hasPackets(state.sql, run.id) ? {} : { archived: true }
 }
 
-function matches(run: StoredRun, input: ListRunsInput): boolean {
+export function matches(run: StoredRun, input: ListRunsInput): boolean {
   if (input.statuses && !input.statuses.includes(run.status)) return false
   if (input.tasks && !input.tasks.includes(run.task)) return false
   if (input.tags && !input.tags.some((tag) => run.tags.includes(tag))) return false
@@ -86,6 +86,8 @@ function matches(run: StoredRun, input: ListRunsInput): boolean {
   if (input.machines && !(run.machine && input.machines.includes(run.machine))) return false
   if (input.batchId && run.batchId !== input.batchId) return false
   if (input.scheduleId && run.scheduleId !== input.scheduleId) return false
+  if (input.bulkActionId && !run.bulkActionIds?.includes(input.bulkActionId)) return false
+  if (input.regions && !(run.region && input.regions.includes(run.region))) return false
   if (input.isTest !== undefined && run.isTest !== input.isTest) return false
   if (input.from !== undefined && run.createdAt < input.from) return false
   return input.to === undefined || run.createdAt <= input.to

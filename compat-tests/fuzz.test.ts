@@ -274,7 +274,11 @@ async function listed(): Promise<string> {
   }
   const pick = (rows: Record<string, unknown>[], ...names: string[]): unknown[] =>
     rows.map((row) => names.map((name) => row[name]))
+  // What was accepted before may still make runs.
+  let actions = await read('/api/v1/bulk-actions?page%5Bsize%5D=50')
+  while (actions.some((one) => one.status === 'PENDING')) actions = await read('/api/v1/bulk-actions?page%5Bsize%5D=50')
   const lists = await Promise.all([
+    actions.map((one) => one.id),
     read('/api/v1/runs?page%5Bsize%5D=50').then((all) => pick(all, 'id', 'tags', 'delayedUntil', 'taskIdentifier')),
     read('/api/v1/waitpoints/tokens?page%5Bsize%5D=50').then((all) => pick(all, 'id', 'tags', 'timeoutAt')),
     // A queue is listed from its first run on, and a run can be delayed.

@@ -1,6 +1,7 @@
 /** The HTTP door. Nothing reached from here at start imports `cloudflare:workers`, so Node can import it too. */
 import { OpenAPIHono } from '@hono/zod-openapi'
 import { batchRoutes } from './batches.ts'
+import { bulkActionRoutes } from './bulk-actions.ts'
 import { deploymentRoutes } from './deployments.ts'
 import { type ApiDocument, docsHeaders, docsPage } from './docs-page.ts'
 import { environmentVariableRoutes } from './envvars.ts'
@@ -48,6 +49,7 @@ export function createApp(): App {
   triggerRoutes(app)
   batchRoutes(app)
   runRoutes(app)
+  bulkActionRoutes(app)
   traceRoutes(app)
   waitpointRoutes(app)
   packetRoutes(app)

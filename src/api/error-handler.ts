@@ -32,8 +32,9 @@ export function handleError(error: Error, c: Context): Response {
     // The key was revoked since this isolate verified it.
     if (status === 401) forgetAccess()
     const body = status === 400 || status === 404 ? { error: message } : { error: message, code }
-    // 409 and 5xx are retried by clients unless told otherwise.
-    const headers = status === 409 || status >= 500 ? { 'x-should-retry': String(retryable ?? status === 503) } : undefined
+    // 409, 429 and 5xx are retried by clients unless told otherwise.
+    const headers =
+      status === 409 || status === 429 || status >= 500 ? { 'x-should-retry': String(retryable ?? status === 503) } : undefined
     return c.json(body, status as ContentfulStatusCode, headers)
   }
   console.error(error)

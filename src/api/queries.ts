@@ -24,6 +24,8 @@ export const runFilter = cursorPage.extend({
   'filter[machine]': text,
   'filter[batch]': text,
   'filter[schedule]': text,
+  'filter[bulkAction]': text,
+  'filter[region]': text,
   'filter[isTest]': boolean,
   ...created,
 })

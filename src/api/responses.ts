@@ -330,6 +330,19 @@ export const tokenList = cursorPage(z.object(tokenFields).openapi('WaitTokenList
 export const createdToken = z.object({ id: z.string(), isCached: z.boolean(), url: z.url() }).openapi('CreatedWaitToken')
 export const waitsUntil = z.object({ waitUntil: date, waitpoint: idOnly })
 
+export const bulkAction = z
+  .object({
+    id: z.string(),
+    name: z.string().optional(),
+    type: z.enum(['CANCEL', 'REPLAY']),
+    status: z.enum(['PENDING', 'COMPLETED', 'ABORTED']),
+    counts: z.object({ total: count, success: count, failure: count }),
+    createdAt: date,
+    completedAt: date.optional(),
+  })
+  .openapi('BulkAction')
+export const bulkActionList = cursorPage(bulkAction).openapi('BulkActionList')
+
 export const presignedUrl = z.object({ presignedUrl: z.url() })
 export const packetUrl = z.object({ presignedUrl: z.url(), storagePath: z.string() })
 export const tokenClaims = z.object({ sub: z.string(), pub: z.literal(true) })

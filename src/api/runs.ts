@@ -299,6 +299,8 @@ function listInput(c: Ctx): ListRunsInput {
     ...set('versions', list('version')),
     ...set('queues', list('queue')),
     ...set('machines', list('machine')),
+    ...set('regions', list('region')),
+    ...set('bulkActionId', c.req.query('filter[bulkAction]')),
     ...set('batchId', c.req.query('filter[batch]')),
     ...set('scheduleId', c.req.query('filter[schedule]')),
     ...set('isTest', test === 'true' ? true : test === 'false' ? false : undefined),

@@ -4,16 +4,10 @@ import { environmentOf, userOf } from './request.ts'
 import { type App, type Ctx, describe, type RouteSpec } from './route.ts'
 
 /** Whole groups, with every method. */
-const groups = ['prompts', 'query', 'sessions', 'webhooks', 'errors', 'reports', 'concurrency-limits', 'bulk-actions']
+const groups = ['prompts', 'query', 'sessions', 'webhooks', 'errors', 'reports', 'concurrency-limits']
 
 /** Tag → `<method> <path under /api> <operation>` and summary: what the document lists. The rest of a group is refused as well. */
 const routes: Record<string, [operation: string, summary: string][]> = {
-  bulk: [
-    ['POST /v1/bulk-actions createBulkAction', 'Cancel or replay many runs'],
-    ['GET /v1/bulk-actions listBulkActions', 'List bulk actions'],
-    ['GET /v1/bulk-actions/:id retrieveBulkAction', 'Read a bulk action'],
-    ['POST /v1/bulk-actions/:id/abort abortBulkAction', 'Abort a bulk action'],
-  ],
   'concurrency-limits': [
     ['GET /v1/concurrency-limits listConcurrencyLimits', 'List concurrency limits'],
     ['GET /v1/concurrency-limits/:name retrieveConcurrencyLimit', 'Read a concurrency limit'],

@@ -38,6 +38,10 @@ export const limits = {
   schedules: 1_000,
   /** Of a schedule's deduplication key, external id and cron expression. Ours: upstream has none. */
   scheduleTextChars: 1_024,
+  bulkRunIds: 500,
+  bulkNameChars: 255,
+  /** Our own: what one turn of an environment looks through, about a second. */
+  bulkScannedRuns: 100_000,
   defaultBodyBytes: 1_048_576,
   /** What is read of a body over its limit, so that the refusal reaches the client. */
   discardBytes: 33_554_432,

@@ -84,6 +84,29 @@ export type MetadataOperation =
   | { type: 'increment'; key: string; value: number }
   | { type: 'update'; value: Record<string, unknown> }
 
+export interface BulkActionInput {
+  id: string
+  type: 'CANCEL' | 'REPLAY'
+  name?: string
+  targetRegion?: string
+  /** Either these, each once, or a filter. */
+  runIds?: string[]
+  filter?: Omit<ListRunsInput, 'size' | 'after' | 'before'>
+}
+export interface BulkActionRecord {
+  id: string
+  type: 'CANCEL' | 'REPLAY'
+  status: 'PENDING' | 'COMPLETED' | 'ABORTED'
+  name?: string
+  targetRegion?: string
+  total: number
+  success: number
+  failure: number
+  createdAt: number
+  updatedAt: number
+  completedAt?: number
+}
+
 /** EnvironmentDO: the only place that decides who runs next. */
 export interface EnvironmentObject {
   trigger(caller: Caller, input: TriggerInput): Promise<RpcResult<TriggerResult>>
@@ -119,6 +142,14 @@ export interface EnvironmentObject {
   ): Promise<RpcResult<Record<string, unknown>>>
   getTrace(caller: Caller, runId: string): Promise<RpcResult<{ run: RunDetail; spans: SpanRecord[] }>>
   resetIdempotencyKey(caller: Caller, task: string, key: string): Promise<RpcResult<{ cleared: number }>>
+  /** The runs are chosen now and worked through later. Creating it again with the same id changes nothing. */
+  createBulkAction(caller: Caller, input: BulkActionInput): Promise<RpcResult<{ id: string }>>
+  getBulkAction(caller: Caller, id: string): Promise<RpcResult<BulkActionRecord>>
+  listBulkActions(
+    caller: Caller,
+    input: { size: number; after?: string; before?: string },
+  ): Promise<RpcResult<{ actions: BulkActionRecord[]; next?: string; previous?: string }>>
+  abortBulkAction(caller: Caller, id: string): Promise<RpcResult<{ id: string }>>
   createToken(
     caller: Caller,
     input: { id: string; timeoutAt?: number; idempotencyKey?: string; idempotencyKeyExpiresAt?: number; tags?: string[] },

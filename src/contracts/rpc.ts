@@ -154,6 +154,8 @@ export interface RunRecord {
   baseCostInCents: number
   scheduleId?: string
   region?: string
+  /** Bulk actions that cancelled it or made it. */
+  bulkActionIds?: string[]
   /** Why the run is not moving, in words; absent on final runs. */
   waitingReason?: string
   traceId: string
@@ -187,6 +189,8 @@ export interface ListRunsInput {
   machines?: string[]
   batchId?: string
   scheduleId?: string
+  bulkActionId?: string
+  regions?: string[]
   isTest?: boolean
   from?: number
   to?: number

@@ -2,7 +2,7 @@
 import { z } from 'zod'
 import { limits } from './limits.ts'
 
-const machine = z.enum(['micro', 'small-1x', 'small-2x', 'medium-1x', 'medium-2x', 'large-1x', 'large-2x'])
+export const machineSchema = z.enum(['micro', 'small-1x', 'small-2x', 'medium-1x', 'medium-2x', 'large-1x', 'large-2x'])
 const limitName = z.string().regex(/^[A-Za-z0-9_-]{1,122}$/)
 const gateName = z.string().min(1).max(128)
 /** Blank counts as absent. */
@@ -36,7 +36,7 @@ export const triggerOptionsSchema = z.object({
   metadataType: z.string().optional(),
   maxAttempts: z.number().int().optional(),
   maxDuration: z.number().optional(),
-  machine: machine.optional(),
+  machine: machineSchema.optional(),
   priority: z.number().optional(),
   region: z.string().optional(),
   lockToVersion: z.string().optional(),
@@ -91,7 +91,7 @@ export const replayBodySchema = z.strictObject({
   tags: tagsSchema.optional(),
   queue: z.string().optional(),
   concurrencyKey: z.string().optional(),
-  machine: machine.optional(),
+  machine: machineSchema.optional(),
   version: z.string().optional(),
   region: z.string().optional(),
   delay: z.string().optional(),

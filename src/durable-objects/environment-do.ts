@@ -10,6 +10,8 @@ import {
   type BatchCreateInput,
   type BatchItem,
   type BatchRecord,
+  type BulkActionInput,
+  type BulkActionRecord,
   type DirectoryObject,
   type EnvironmentObject,
   objectNames,
@@ -36,12 +38,14 @@ import { declaresQueue } from '../core/queue/declared.ts'
 import { queueSizes } from '../core/queue/limits.ts'
 import type { Due } from '../core/run/due-list.ts'
 import { isFinal, move } from '../core/run/statuses.ts'
+import { readBulkAction } from '../storage/bulk-table.ts'
 import { putSetting, readSetting } from '../storage/document-table.ts'
 import { migrateEnvironment } from '../storage/migrations.ts'
 import { deleteKey, findKey, packetOwners, readPackets, writeTags } from '../storage/run-table.ts'
 import { Archive } from './environment/archive.ts'
 import { finish, frozen, intoQueue, lost, startAttempt } from './environment/attempts.ts'
 import { abortUnsealed, addBatchItems, createBatch } from './environment/batches.ts'
+import { abortBulkAction, BulkActions, bulkActionPage, createBulkAction } from './environment/bulk-actions.ts'
 import { cancel, expire, finalise } from './environment/endings.ts'
 import { Executors } from './environment/executors.ts'
 import { GroupCommit } from './environment/group-commit.ts'
@@ -70,6 +74,7 @@ export class EnvironmentDO extends DurableObject<Env> implements EnvironmentObje
   private readonly executors: Executors
   private readonly group: GroupCommit
   private readonly archive: Archive
+  private readonly bulkActions: BulkActions
   private alarmAt = Number.POSITIVE_INFINITY
   private noted = false
   private leasesCheckedAt = 0
@@ -86,6 +91,7 @@ export class EnvironmentDO extends DurableObject<Env> implements EnvironmentObje
     this.executors = new Executors(env, (runId, lease, reason) => void this.loseLease(runId, lease, reason).catch(() => {}))
     this.group = new GroupCommit(ctx.storage, this.state, this.executors, (effects) => this.committed(effects))
     this.archive = new Archive(env, this.state, this.group)
+    this.bulkActions = new BulkActions(env, this.state, this.group)
     this.state.load(Date.now())
     void ctx.blockConcurrencyWhile(async () => {
       const sealed = readSetting(ctx.storage.sql, 'variables')
@@ -172,6 +178,7 @@ export class EnvironmentDO extends DurableObject<Env> implements EnvironmentObje
       }
     }
     if (items.some((due) => due.kind === 'archive')) await this.runArchive(now)
+    for (const due of items) if (due.kind === 'bulk') await this.runBulkAction(due)
     if (now - this.leasesCheckedAt >= leaseCheckMs - 1_000) {
       this.leasesCheckedAt = now
       await this.checkLeases().catch((error) => console.error('lease check failed', String(error)))
@@ -214,6 +221,16 @@ export class EnvironmentDO extends DurableObject<Env> implements EnvironmentObje
     } catch (error) {
       console.error('hand-over to history failed', String(error))
       this.state.planArchive(now + 60_000, true)
+    }
+  }
+
+  private async runBulkAction(due: Due): Promise<void> {
+    try {
+      await this.bulkActions.step(due.id)
+      this.state.due.succeeded(due)
+    } catch (error) {
+      console.error('a page of a bulk action failed', String(error))
+      this.state.due.putOff(due, Date.now())
     }
   }
 
@@ -368,6 +385,28 @@ export class EnvironmentDO extends DurableObject<Env> implements EnvironmentObje
 
   finish(input: FinishInput): Promise<RpcResult<{ released: boolean }>> {
     return this.decide((turn) => finish(turn, input))
+  }
+
+  // -------------------------------------------------------------- bulk actions
+
+  createBulkAction(caller: Caller, input: BulkActionInput): Promise<RpcResult<{ id: string }>> {
+    return this.as(caller, (turn) => createBulkAction(turn, input))
+  }
+
+  async getBulkAction(caller: Caller, id: string): Promise<RpcResult<BulkActionRecord>> {
+    const action = readBulkAction<BulkActionRecord>(this.state.sql, id)
+    return this.refuse(caller) ?? (action ? value(action) : notFound())
+  }
+
+  async listBulkActions(
+    caller: Caller,
+    input: Parameters<EnvironmentObject['listBulkActions']>[1],
+  ): ReturnType<EnvironmentObject['listBulkActions']> {
+    return this.refuse(caller) ?? value(bulkActionPage(this.state, input))
+  }
+
+  abortBulkAction(caller: Caller, id: string): Promise<RpcResult<{ id: string }>> {
+    return this.as(caller, (turn) => abortBulkAction(turn, id))
   }
 
   // -------------------------------------------------------------- waitpoints

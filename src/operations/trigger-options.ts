@@ -1,4 +1,5 @@
 /** Options of the wire become TriggerOptions, or a refusal. Nothing is stored here, so a refused call changes nothing. */
+import type { Env } from '../contracts/bindings.ts'
 import { formatDuration, parseDuration, parseInstant, parseKeyTtl } from '../contracts/durations.ts'
 import { OperationError } from '../contracts/errors.ts'
 import { limits } from '../contracts/limits.ts'
@@ -89,7 +90,23 @@ export function notBuilt(option: string): OperationError {
 
 function regionOf(region: string | undefined, context: OptionsContext): string | undefined {
   if (!region || context.environment.type === 'DEVELOPMENT') return undefined
-  if (context.regions.includes(region)) return region
+  return amongRegions(region, context.regions)
+}
+
+/** A region as an option of something else than a trigger. */
+export function knownRegion(env: Env, region: string | undefined): string | undefined {
+  return region ? amongRegions(region, regionsOf(env)) : undefined
+}
+
+export function regionsOf(env: Env): string[] {
+  return (env.REGIONS ?? '')
+    .split(',')
+    .map((name) => name.trim())
+    .filter(Boolean)
+}
+
+function amongRegions(region: string, regions: string[]): string {
+  if (regions.includes(region)) return region
   throw new OperationError('UNPROCESSABLE', `The region you specified doesn't exist ("${region}").`)
 }
 

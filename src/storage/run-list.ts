@@ -144,6 +144,11 @@ function filterOf(input: ListRunsInput): { condition: string; values: SqlStorage
     )
     values.push(JSON.stringify(input.tags))
   }
+  among(field('region'), input.regions)
+  if (input.bulkActionId !== undefined) {
+    conditions.push("EXISTS (SELECT 1 FROM json_each(run.data, '$.bulkActionIds') AS handled WHERE handled.value = ?)")
+    values.push(input.bulkActionId)
+  }
   compare('run.batch_id =', input.batchId)
   compare(`${field('scheduleId')} =`, input.scheduleId)
   compare(`COALESCE(${field('isTest')}, 0) =`, input.isTest === undefined ? undefined : Number(input.isTest))

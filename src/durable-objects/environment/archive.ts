@@ -16,6 +16,7 @@ import {
   retentionCutoff,
 } from '../../core/run/retention.ts'
 import { deleteOldBatches } from '../../storage/batch-table.ts'
+import { deleteOldBulkActions } from '../../storage/bulk-table.ts'
 import { deleteOldWaitpoints } from '../../storage/document-table.ts'
 import {
   deleteExpiredTokens,
@@ -110,6 +111,7 @@ export class Archive {
       const old = [...walkOldRuns(sql, firstIdAt('run', cutoff), rowsPerStep)].filter((run) => !turn.state.live.has(run.id))
       for (const run of old) deleteRun(sql, run)
       deleteExpiredTokens(sql, now)
+      deleteOldBulkActions(sql, firstIdAt('bulk', cutoff), rowsPerStep)
       deleteOldBatches(sql, firstIdAt('batch', cutoff), rowsPerStep)
       deleteOldWaitpoints(sql, firstIdAt('waitpoint', cutoff), rowsPerStep)
       return value(old.length === rowsPerStep)

@@ -51,6 +51,30 @@ export function listRuns(state: EnvironmentState, input: ListRunsInput): ListRun
   return { runs, ...(next ? { next } : {}), ...(input.after && newest ? { previous: newest } : {}) }
 }
 
+/** Ids of all runs that fit, newest first; undefined when there are more to look through than the limit. */
+export function runsMatching(state: EnvironmentState, filter: Omit<ListRunsInput, 'size'>, limit: number): string[] | undefined {
+  const input = { size: 0, ...filter }
+  const path = listPath(input)
+  const { first, end } = idBounds(input)
+  const walk = walkList(state.sql, {
+    path,
+    input,
+    descending: true,
+    liveIds: path.by === 'status' ? liveIds(state, path.live) : [],
+    limit: limit + 1,
+    ...(end === undefined ? {} : { before: end }),
+    ...(first === undefined ? {} : { first }),
+  })
+  const ids: string[] = []
+  let scanned = 0
+  for (const { id, run } of walk) {
+    scanned += 1
+    if (scanned > limit) return undefined
+    if (run) ids.push(id)
+  }
+  return ids
+}
+
 function earlier(left: string | undefined, right: string | undefined): string | undefined {
   if (left === undefined || right === undefined) return left ?? right
   return left < right ? left : right

@@ -12,6 +12,7 @@ import { DueList, type HeldBack } from '../../core/run/due-list.ts'
 import { isFinal } from '../../core/run/statuses.ts'
 import { isNewerVersion } from '../../core/run/versions.ts'
 import { putBatch, readBatch, readOpenBatches, recentBatches } from '../../storage/batch-table.ts'
+import { readOpenBulkActions } from '../../storage/bulk-table.ts'
 import { putSetting, readDocument, readSetting } from '../../storage/document-table.ts'
 import {
   insertRun,
@@ -151,6 +152,7 @@ export class EnvironmentState {
       for (const runId of batch.runs) this.countInBatch(runId, batch.id)
       if (!batch.sealed) this.due.add({ at: batch.createdAt + sealMs, kind: 'seal', id: batch.id })
     }
+    for (const { id } of readOpenBulkActions<{ id: string }>(this.sql)) this.due.add({ at: now, kind: 'bulk', id })
     if (this.slots.size > 0) this.due.add({ at: now + 1_000, kind: 'leases', id: '' })
     if (oldestRun(this.sql)) this.planArchive(now + archiveAfterLoadMs, true)
   }

@@ -24,6 +24,11 @@ const environmentMigrations: string[][] = [
     `INSERT OR IGNORE INTO run_tags SELECT tagged.value, runs.id FROM runs, json_each(runs.data, '$.tags') AS tagged`,
     `CREATE INDEX runs_by_ending ON runs (status, id) WHERE status IN ('CANCELED', 'COMPLETED_WITH_ERRORS', 'CRASHED', 'EXPIRED', 'INTERRUPTED', 'SYSTEM_FAILURE', 'TIMED_OUT')`,
   ],
+  [
+    `CREATE TABLE bulk_actions (id TEXT PRIMARY KEY, data TEXT NOT NULL, open INTEGER) WITHOUT ROWID`,
+    `CREATE INDEX bulk_actions_open ON bulk_actions (id) WHERE open = 1`,
+    `CREATE TABLE bulk_action_runs (bulk_action_id TEXT NOT NULL, chunk INTEGER NOT NULL, run_ids TEXT NOT NULL, PRIMARY KEY (bulk_action_id, chunk)) WITHOUT ROWID`,
+  ],
 ]
 
 const schedulerMigrations: string[][] = [

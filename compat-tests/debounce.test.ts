@@ -48,11 +48,15 @@ describe.concurrent('debounce', () => {
     const ids: string[] = []
     for (let n = 1; n <= 6; n++) {
       if (n > 1) await pause(1_000)
-      ids.push((await tasks.trigger('counted', { n }, { debounce: { key, delay: '2s', maxDelay: '4s' } })).id)
+      ids.push((await tasks.trigger('counted', { n }, { debounce: { key, delay: '3s', maxDelay: '5s' } })).id)
     }
-    expect(new Set(ids).size).toBe(2)
+    const blocks = ids.filter((id, index) => id !== ids[index - 1])
+    expect(blocks, 'one run after the other').toHaveLength(new Set(ids).size)
+    // The second begins when the first cannot be pushed any more; on a slow machine a third does.
+    expect([2, 3]).toContain(blocks.length)
     const first = await finished(ids[0] as string)
-    expect((first.startedAt as Date).getTime() - first.createdAt.getTime()).toBeLessThan(6_000)
+    expect(ids[1]).toBe(first.id)
+    expect((first.startedAt as Date).getTime() - first.createdAt.getTime()).toBeLessThan(7_500)
     expect((await finished(ids[5] as string)).status).toBe('COMPLETED')
   })
 

@@ -355,7 +355,7 @@ describe('errors', () => {
     [415, 'POST', '/api/v3/batches/batch_unknown/items', '{}', json],
     [422, 'POST', '/api/v1/tasks/add-one/trigger', { options: { tags: Array.from({ length: 11 }, (_, i) => `t${i}`) } }, json],
     [422, 'POST', '/api/v1/schedules', { task: 'x', cron: '* * * * *', deduplicationKey: 'x' }, json],
-    [501, 'POST', '/api/v1/bulk-actions', {}, json],
+    [501, 'POST', '/api/v1/sessions', {}, json],
   ])('%i of %s %s are JSON with a sentence the SDK shows', async (status, method, path, body, headers) => {
     const answer: Answer = await http(method, path, body, headers)
     expect(answer.status).toBe(status)

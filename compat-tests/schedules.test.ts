@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { auth, runs, schedules } from '@trigger.dev/sdk'
 import { beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { deploy, environmentKey, type Project } from './cli.ts'
-import { endpoints, finished, http, runTask, unique, until, useProject } from './harness.ts'
+import { endpoints, finished, http, plain, runTask, unique, until, useProject } from './harness.ts'
 import { makeProject } from './made-project.ts'
 
 const minute = 60_000
@@ -151,6 +151,8 @@ describe('declared schedules', () => {
 })
 
 describe('the schedules API', () => {
+  beforeAll(() => useProject(plain))
+
   it('lists time zones without a key', async () => {
     const { timezones } = await schedules.timezones()
     expect(timezones[0]).toBe('UTC')

@@ -53,6 +53,10 @@ const schemas: Record<string, Schema> = {
   getPacketUrlV1: published.CreateUploadPayloadUrlResponseBody,
   createPacketUrlV2: published.CreateUploadPayloadUrlResponseBody,
   getPacketUrlV2: published.CreateUploadPayloadUrlResponseBody,
+  createBulkAction: published.CreateBulkActionResponseBody,
+  retrieveBulkAction: published.BulkActionObject,
+  listBulkActions: published.ListBulkActionsResponseBody,
+  abortBulkAction: published.AbortBulkActionResponseBody,
   listQueues: pageOf(published.QueueItem),
   retrieveQueue: published.QueueItem,
   pauseQueue: published.QueueItem,
@@ -309,6 +313,14 @@ describe('answers', () => {
     await valid('getLatestDeployment', 'GET', '/api/v1/deployments/latest')
     for (const { id } of list.data.slice(0, 5)) await valid('getDeployment', 'GET', `/api/v1/deployments/${id}`)
     expect(list.data.map((deployment: { version: string }) => deployment.version)).toContain(current.version)
+    const runIds = Array.from({ length: 500 }, (_, index) => `run_none_${index}`)
+    const bulk = await valid('createBulkAction', 'POST', '/api/v1/bulk-actions', { action: 'cancel', name: 'schema', runIds })
+    const aborted = await http('POST', `/api/v1/bulk-actions/${bulk.id}/abort`)
+    if (aborted.status === 200) fits('abortBulkAction', aborted.body)
+    else expect(aborted).toMatchObject({ status: 409, body: { error: 'Bulk action is already completed' } })
+    seen.add('abortBulkAction')
+    await valid('retrieveBulkAction', 'GET', `/api/v1/bulk-actions/${bulk.id}`)
+    await valid('listBulkActions', 'GET', '/api/v1/bulk-actions?page%5Bsize%5D=2')
     await valid('createArtifact', 'POST', '/api/v1/artifacts', { type: 'deployment_bundle', contentLength: 10 })
     await valid('remoteBuildStatus', 'GET', '/api/v1/remote-build-provider-status')
     await valid('whoami', 'GET', '/api/v2/whoami', undefined, pat)

@@ -40,7 +40,7 @@ export const limits = {
   scheduleTextChars: 1_024,
   bulkRunIds: 500,
   bulkNameChars: 255,
-  /** Our own: what one turn of an environment looks through, about a second. */
+  /** Our own: what one turn of an environment looks through; others wait meanwhile. */
   bulkScannedRuns: 100_000,
   defaultBodyBytes: 1_048_576,
   /** What is read of a body over its limit, so that the refusal reaches the client. */

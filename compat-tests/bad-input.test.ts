@@ -80,7 +80,6 @@ describe.concurrent('a trigger is refused', () => {
     for (const [name, options] of [
       ['concurrency', { concurrency: ['openai'] }],
       ['gates', { gates: [{ queue: 'other' }] }],
-      ['external id', { externalDeploymentId: 'abc' }],
       ['dependentAttempt', { dependentAttempt: 'attempt_1' }],
     ] as const) {
       const answer = await refusedTrigger(options)

@@ -34,7 +34,6 @@ import type {
   TriggerResult,
   WorkerVersion,
 } from '../contracts/rpc.ts'
-import { declaresQueue } from '../core/queue/declared.ts'
 import { queueSizes } from '../core/queue/limits.ts'
 import type { Due } from '../core/run/due-list.ts'
 import { isFinal, move } from '../core/run/statuses.ts'
@@ -55,6 +54,7 @@ import { detail, listTokens } from './environment/reads.ts'
 import { listRuns } from './environment/run-list.ts'
 import { type Effect, EnvironmentState, leaseCheckMs, refusal, type Turn, value } from './environment/state.ts'
 import { trigger } from './environment/trigger.ts'
+import { becomeCurrent, becomeKnown } from './environment/versions.ts'
 import {
   checkWaits,
   completeToken,
@@ -480,25 +480,15 @@ export class EnvironmentDO extends DurableObject<Env> implements EnvironmentObje
   async setVersion(identity: EnvironmentIdentity, current: WorkerVersion, variables: Record<string, string>): Promise<void> {
     const sealed = await this.seal(variables)
     await this.decide((turn) => {
-      const { state } = turn
       this.remember(identity, variables, sealed)
-      state.setVersion(current)
-      const known = new Set(current.tasks.map((task) => task.id))
-      for (const run of state.live.values()) {
-        if (run.status !== 'PENDING_VERSION' || !known.has(run.task) || !declaresQueue(current, run.queue)) continue
-        run.status = move(run.status, 'PENDING')
-        run.queuedAt = turn.now
-        run.waitingReason = undefined
-        intoQueue(turn, run)
-        state.changed(run, turn.now)
-      }
+      becomeCurrent(turn, current)
       return value(true)
     })
   }
 
   async addVersion(version: WorkerVersion): Promise<void> {
     await this.decide((turn) => {
-      turn.state.addVersion(version)
+      becomeKnown(turn, version)
       return value(true)
     })
   }

@@ -46,11 +46,6 @@ const schedulerMigrations: string[][] = [
     `CREATE INDEX schedules_due ON schedules (due_at) WHERE active = 1`,
     `CREATE INDEX schedules_listed ON schedules (created_at, id)`,
   ],
-  [
-    `CREATE TABLE bulk_actions (id TEXT PRIMARY KEY, data TEXT NOT NULL, open INTEGER) WITHOUT ROWID`,
-    `CREATE INDEX bulk_actions_open ON bulk_actions (id) WHERE open = 1`,
-    `CREATE TABLE bulk_action_runs (bulk_action_id TEXT NOT NULL, chunk INTEGER NOT NULL, run_ids TEXT NOT NULL, PRIMARY KEY (bulk_action_id, chunk)) WITHOUT ROWID`,
-  ],
 ]
 
 export function migrateEnvironment(storage: DurableObjectStorage): void {

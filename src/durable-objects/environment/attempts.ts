@@ -63,6 +63,8 @@ export function startAttempt(turn: Turn, run: StoredRun, next: boolean): void {
     state.releaseSlot(run)
     run.status = move(run.status, 'PENDING_VERSION')
     run.waitingReason = reason
+    // The TTL begins anew when a version sets it free (1.38).
+    run.engine.ttlAt = undefined
     state.changed(run, now)
     return
   }

@@ -29,15 +29,15 @@ export function cancel(turn: Turn, run: StoredRun, reason: string): void {
 }
 
 export function expire(turn: Turn, run: StoredRun): void {
-  if (!isQueued(run.status) || run.startedAt !== undefined || run.engine.ttlAt === undefined) return
+  const { ttlAt, parked } = run.engine
+  // A run that was taken out of the queue and put back has a later end than the item that brought us here.
+  if (run.startedAt !== undefined || ttlAt === undefined || ttlAt > turn.now) return
+  if (!isQueued(run.status) && !parked) return
   run.expiredAt = turn.now
-  end(
-    turn,
-    run,
-    'EXPIRED',
-    { type: 'STRING_ERROR', raw: `Run expired because the TTL (${run.ttl}) was reached` },
-    readPacketsOf(turn, run).spans,
-  )
+  const raw = parked
+    ? `No deployment with the external id '${parked.externalId}' came in time (EXTERNAL_DEPLOYMENT_NOT_FOUND)`
+    : `Run expired because the TTL (${run.ttl}) was reached`
+  end(turn, run, 'EXPIRED', { type: 'STRING_ERROR', raw }, readPacketsOf(turn, run).spans)
 }
 
 function readPacketsOf(turn: Turn, run: StoredRun): ReturnType<typeof readPackets> {

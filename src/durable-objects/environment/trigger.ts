@@ -15,6 +15,7 @@ import {
 import { intoQueue, pump } from './attempts.ts'
 import { joinDebounced } from './debounce.ts'
 import { optional, refusal, type Turn, value } from './state.ts'
+import { park } from './versions.ts'
 import { blockOn } from './waits.ts'
 
 const developmentTtl = '10m'
@@ -67,13 +68,6 @@ export function trigger(turn: Turn, input: TriggerInput, isPlaceholder = false):
     : external
       ? state.versionWithExternalId(external)
       : undefined
-  if (external && !locked) {
-    return refusal(
-      'not_implemented',
-      `No deployment with the external id '${external}' is here; waiting for one is not built yet.`,
-      501,
-    )
-  }
   if (options.lockToVersion && !locked) {
     return refusal(
       'UNPROCESSABLE',
@@ -161,12 +155,15 @@ export function trigger(turn: Turn, input: TriggerInput, isPlaceholder = false):
       ...optional('lockToVersion', locked?.version),
     },
   }
+  const parked = locked ? undefined : external
+  if (parked) park(turn, run, parked, options.queue)
   state.add(run, { payload: options.payload, ...optional('metadata', options.metadata) })
   spendOneTime(turn, options.oneTimeToken, run.id)
   notePacketOwner(state.sql, run.id, options.payload, now)
   if (options.idempotencyKey)
     putKey(state.sql, input.task, options.idempotencyKey, run.id, options.idempotencyKeyExpiresAt ?? now + 2_592_000_000)
-  if (delayed) {
+  if (parked) run.engine.debounce = undefined
+  else if (delayed) {
     state.due.add({ at: delayUntil, kind: 'start', id: run.id })
     state.debounced.add(run)
   } else intoQueue(turn, run)

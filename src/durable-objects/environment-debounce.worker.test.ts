@@ -81,6 +81,14 @@ describe('debounced triggers', () => {
     expect(new Set(ids).size).toBe(4)
   })
 
+  it('beyond maxDelay let the run go off when it was to, although it was pushed back before', async () => {
+    const pushes = { key: 'k', mode: 'leading' as const }
+    const first = await environment.trigger('a', { debounce: { ...pushes, delayMs: 300 } })
+    expect(await environment.trigger('a', { debounce: { ...pushes, delayMs: 2_500 } })).toBe(first)
+    expect(await environment.trigger('a', { debounce: { ...pushes, delayMs: 9_000, maxDelayMs: 8_000 } })).not.toBe(first)
+    await until(() => executors.started(first).length === 1, 8_000)
+  })
+
   it('beyond maxDelay leave the run alone and begin another, also after a reset', async () => {
     const long = { ...debounce, delayMs: 100_000 }
     const old = await environment.trigger('a', { debounce: long })

@@ -198,8 +198,8 @@ export class EnvironmentDO extends DurableObject<Env> implements EnvironmentObje
       finalise(turn, run)
     } else if (due.kind === 'start' && run.engine.dueAt !== undefined) {
       if (run.engine.dueAt <= turn.now) this.startDue(turn, run)
-      // Pushed back since: a debounced run has one item, which moves along when it comes up.
-      else if (run.engine.debounce) turn.state.due.add({ ...due, at: run.engine.dueAt })
+      // Pushed back since: a debounced run has one item, which moves along when it comes up, also when it lost its key meanwhile.
+      else turn.state.due.add({ ...due, at: run.engine.dueAt })
     }
   }
 

@@ -18,6 +18,8 @@ import { real } from './operations.ts'
 
 /** So many chunks are asked for one by one while TLS may still start: no protocol talks longer before it. */
 const chunksBeforeTls = 8
+/** A busy task needs a moment until it starts TLS after its last plain chunk. */
+const beforeAskingMs = 5
 
 interface ConnectOptions {
   secureTransport?: SecureTransport
@@ -175,7 +177,7 @@ class TunnelSocket {
     if (this.secureTransport !== 'starttls' || this.#asked > chunksBeforeTls) return
     const all = this.#asked++ === chunksBeforeTls
     this.opened.then(
-      () => real.setTimeout(() => !this.upgraded && !this.#isFinished && this.#tunnel.more(all), 0),
+      () => real.setTimeout(() => !this.upgraded && !this.#isFinished && this.#tunnel.more(all), beforeAskingMs),
       () => {},
     )
   }

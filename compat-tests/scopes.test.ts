@@ -1,5 +1,5 @@
 /** Which public tokens open which route: every served route is named here, and every token that does not fit is refused. */
-import { auth, batch, idempotencyKeys, tasks, wait } from '@trigger.dev/sdk'
+import { auth, batch, idempotencyKeys, runs, tasks, wait } from '@trigger.dev/sdk'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { type Answer, endpoints, finished, http, plain, useProject } from './harness.ts'
 
@@ -257,6 +257,8 @@ describe('public tokens', () => {
     expect(path).toBeTruthy()
     expect(await statusWith(`read:runs:${handle.id}`)).toBe(200)
     expect(await statusWith(`read:tasks:${task}`)).toBe(200)
+    // The replay has the same packet, whose name is that of the first run.
+    expect(await statusWith(`read:runs:${(await runs.replay(handle.id)).id}`)).toBe(200)
     expect(await statusWith(`read:runs:${other.id}`)).toBe(403)
     expect(await statusWith('read:tasks:other')).toBe(403)
     expect(await statusWith('write:runs')).toBe(403)

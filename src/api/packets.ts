@@ -105,7 +105,10 @@ export function packetRoutes(app: App): void {
 /** A public token gets a packet when it may read one of the runs that refer to it. */
 async function requireOwner(c: Ctx, principal: EnvironmentPrincipal, caller: Caller, path: string): Promise<void> {
   for (const id of await packetOwners(c.env, caller, path)) {
-    const run = await getRun(c.env, caller, id).catch(() => undefined)
+    const run = await getRun(c.env, caller, id).catch((error) => {
+      if (error instanceof OperationError && error.code === 'NOT_FOUND') return undefined
+      throw error
+    })
     if (run && allowsAny(principal.scopes, readRequirements(run))) return
   }
   requireScope(principal, [])

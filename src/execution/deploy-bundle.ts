@@ -2,6 +2,7 @@
  * From an uploaded tar.gz to a version that can run: unpack, link, classify, index in an isolate, store by content hash.
  * Nothing here makes a version current; a refusal is a value with the sentence the CLI shows.
  */
+import { toHex } from '../auth/crypto.ts'
 import type { Env } from '../contracts/bindings.ts'
 import type { BundleIndex, EnvironmentIdentity } from '../contracts/rpc.ts'
 import { classifyTasks } from './bundle/classify.ts'
@@ -27,7 +28,7 @@ export async function deployBundle(env: Env, exports: LoopbackExports, input: De
   if (!first) return { ok: false, code: 'ARTIFACT_MISSING', message: 'The uploaded bundle was not found; run the deploy again.' }
   const digest = new crypto.DigestStream('SHA-256')
   await first.body.pipeTo(digest)
-  const hash = toHex(await digest.digest)
+  const hash = toHex(new Uint8Array(await digest.digest))
   const second = await env.BUCKET.get(input.artifactKey)
   if (!second) return { ok: false, code: 'ARTIFACT_MISSING', message: 'The uploaded bundle was not found; run the deploy again.' }
   let loading: string | undefined
@@ -92,8 +93,4 @@ async function within<T>(promise: Promise<T>, ms: number, loading: () => string 
 
 function cut(message: string): string {
   return message.length > 4_000 ? `${message.slice(0, 4_000)}…` : message
-}
-
-function toHex(buffer: ArrayBuffer): string {
-  return [...new Uint8Array(buffer)].map((byte) => byte.toString(16).padStart(2, '0')).join('')
 }

@@ -45,11 +45,13 @@ export async function presignPacket(
   })}`
 }
 
-/** Runs that refer to a stored packet: the one its path names, or those that were triggered with it. */
+/** Runs that refer to a stored packet: the one its path names, and those that were triggered with it, as replays are. */
 export async function packetOwners(env: Env, caller: Caller, path: string): Promise<string[]> {
   const named = /(?:^|\/)(run_[0-9a-v]{26})(?=\/|$)/.exec(path)?.[1]
-  if (named) return [named]
-  return callEnvironment(env, caller.environment.locator, '0', (environment) => environment.packetOwners(caller, path))
+  const others = await callEnvironment(env, caller.environment.locator, '0', (environment) =>
+    environment.packetOwners(caller, path),
+  )
+  return named ? [named, ...others] : others
 }
 
 /** A stored packet as a plain value; SuperJSON is unwrapped to its `json` part. */

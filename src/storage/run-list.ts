@@ -24,13 +24,18 @@ export interface ListEntry {
   run?: StoredRun
 }
 
-/** Rows read for one entry. */
+/** Rows read for one entry, at most: of a run that has all the tags, each index gives one. */
 export function rowsPerEntry(path: ListPath): number {
-  return path.by === 'tag' ? 2 : 1
+  return path.by === 'tag' ? path.tags.length + 1 : 1
 }
 
 export function* walkList(sql: SqlStorage, walk: ListWalk): Generator<ListEntry> {
-  const cursors = cursorsOf(sql, walk)
+  if (walk.path.by === 'tag') {
+    const tagged = walk.path.tags.map((tag) => taggedWith(sql, walk, tag))
+    yield* lookUp(sql, walk, merge(tagged, walk.descending))
+    return
+  }
+  const cursors = cursorsOf(sql, walk, walk.path)
   const [only] = cursors
   if (only && cursors.length === 1) yield* only
   else yield* merge(cursors, walk.descending)
@@ -38,58 +43,52 @@ export function* walkList(sql: SqlStorage, walk: ListWalk): Generator<ListEntry>
 
 type Entries = Iterator<ListEntry> & Iterable<ListEntry>
 
-function cursorsOf(sql: SqlStorage, walk: ListWalk): Entries[] {
-  const { path } = walk
+function cursorsOf(sql: SqlStorage, walk: ListWalk, path: Exclude<ListPath, { by: 'tag' }>): Entries[] {
   switch (path.by) {
     case 'batch':
-      return [cursor(sql, walk, 'runs AS run', 'run.id', 'run.batch_id = ?', [path.batchId])]
-    case 'tag':
-      return path.tags.map((tag) =>
-        cursor(sql, walk, 'run_tags AS tag CROSS JOIN runs AS run ON run.id = tag.run_id', 'tag.run_id', 'tag.tag = ?', [tag]),
-      )
+      return [cursor(sql, walk, 'run.batch_id = ?', [path.batchId])]
     case 'status':
       return [
-        ...path.endings.map((status) => cursor(sql, walk, 'runs AS run', 'run.id', `run.status = ? AND ${isIndexed}`, [status])),
-        ...(path.live.length > 0 ? [lookUp(sql, walk)] : []),
+        ...path.endings.map((status) => cursor(sql, walk, `run.status = ? AND ${isIndexed}`, [status])),
+        ...(path.live.length > 0 ? [lookUp(sql, walk, inOrder(walk))] : []),
       ]
     case 'task':
-      return path.tasks.map((task) => cursor(sql, walk, 'runs AS run', 'run.id', 'run.task = ?', [task]))
+      return path.tasks.map((task) => cursor(sql, walk, 'run.task = ?', [task]))
     case 'id':
-      return [cursor(sql, walk, 'runs AS run', 'run.id', 'TRUE', [])]
+      return [cursor(sql, walk, 'TRUE', [])]
   }
 }
 
 /** The condition of the partial index; SQLite takes it only for a query that repeats it. */
 export const isIndexed = `status IN (${indexedEndings.map((status) => `'${status}'`).join(', ')})`
 
-function* cursor(
-  sql: SqlStorage,
-  walk: ListWalk,
-  tables: string,
-  id: string,
-  condition: string,
-  values: SqlStorageValue[],
-): Generator<ListEntry> {
-  const filter = filterOf(walk.input)
-  const conditions = [condition]
-  const bounds: SqlStorageValue[] = []
-  for (const [operator, bound] of [
-    ['<', walk.before],
-    ['>', walk.after],
-    ['>=', walk.first],
-  ])
-    if (bound !== undefined) {
-      conditions.push(`${id} ${operator} ?`)
-      bounds.push(bound)
-    }
-  const query = `SELECT ${id} AS id, CASE WHEN ${filter.condition} THEN run.data END AS data FROM ${tables}
-    WHERE ${conditions.join(' AND ')} ORDER BY ${id} ${walk.descending ? 'DESC' : 'ASC'} LIMIT ${walk.limit}`
-  for (const row of sql.exec<{ id: string; data: string | null }>(query, ...filter.values, ...values, ...bounds)) yield entry(row)
+type Row = { id: string; data: string | null }
+
+/** The columns of an entry: the document only of a run that passes the filter. */
+function columnsOf({ condition }: ReturnType<typeof filterOf>): string {
+  return `run.id AS id, CASE WHEN ${condition} THEN run.data END AS data`
 }
 
-function* lookUp(sql: SqlStorage, walk: ListWalk): Generator<ListEntry> {
+function* cursor(sql: SqlStorage, walk: ListWalk, condition: string, values: SqlStorageValue[]): Generator<ListEntry> {
   const filter = filterOf(walk.input)
-  const query = `SELECT run.id AS id, CASE WHEN ${filter.condition} THEN run.data END AS data FROM runs AS run WHERE run.id = ?`
+  const range = rangeOf(walk, 'run.id')
+  const query = `SELECT ${columnsOf(filter)} FROM runs AS run WHERE ${condition} ${range.condition}`
+  for (const row of sql.exec<Row>(query, ...filter.values, ...values, ...range.values)) yield entry(row)
+}
+
+function* taggedWith(sql: SqlStorage, walk: ListWalk, tag: string): Generator<ListEntry> {
+  const range = rangeOf(walk, 'run_id')
+  yield* sql.exec<{ id: string }>(`SELECT run_id AS id FROM run_tags WHERE tag = ? ${range.condition}`, tag, ...range.values)
+}
+
+function* lookUp(sql: SqlStorage, walk: ListWalk, entries: Iterable<ListEntry>): Generator<ListEntry> {
+  const filter = filterOf(walk.input)
+  const query = `SELECT ${columnsOf(filter)} FROM runs AS run WHERE run.id = ?`
+  for (const { id } of entries) for (const row of sql.exec<Row>(query, ...filter.values, id)) yield entry(row)
+}
+
+/** Of the runs in memory. */
+function inOrder(walk: ListWalk): ListEntry[] {
   const ids = walk.liveIds.filter(
     (id) =>
       (walk.before === undefined || id < walk.before) &&
@@ -98,11 +97,27 @@ function* lookUp(sql: SqlStorage, walk: ListWalk): Generator<ListEntry> {
   )
   ids.sort()
   if (walk.descending) ids.reverse()
-  for (const id of ids.slice(0, walk.limit))
-    for (const row of sql.exec<{ id: string; data: string | null }>(query, ...filter.values, id)) yield entry(row)
+  return ids.slice(0, walk.limit).map((id) => ({ id }))
 }
 
-function entry(row: { id: string; data: string | null }): ListEntry {
+/** Between the cursors, in order, at most so many. */
+function rangeOf(walk: ListWalk, id: string): { condition: string; values: SqlStorageValue[] } {
+  const conditions: string[] = []
+  const values: SqlStorageValue[] = []
+  for (const [operator, bound] of [
+    ['<', walk.before],
+    ['>', walk.after],
+    ['>=', walk.first],
+  ])
+    if (bound !== undefined) {
+      conditions.push(`AND ${id} ${operator} ?`)
+      values.push(bound)
+    }
+  const order = walk.descending ? 'DESC' : 'ASC'
+  return { condition: `${conditions.join(' ')} ORDER BY ${id} ${order} LIMIT ${walk.limit}`, values }
+}
+
+function entry(row: Row): ListEntry {
   return row.data === null ? { id: row.id } : { id: row.id, run: JSON.parse(row.data) }
 }
 

@@ -6,7 +6,7 @@ import { firstIdAt } from '../../contracts/ids.ts'
 import type { ListRunsInput, RunStatus } from '../../contracts/rpc.ts'
 import { isFinal } from './statuses.ts'
 
-/** Final states that are rare beside success: they have an index, and only they pay for it. */
+/** Final states that are rare beside success: they have an index, and only they pay for it. In the order of its migration. */
 export const indexedEndings: readonly RunStatus[] = [
   'CANCELED',
   'COMPLETED_WITH_ERRORS',

@@ -1,4 +1,5 @@
 /** Queues as callers see and change them. A change takes effect at the end of its turn; what runs goes on. */
+import { toHex } from '../../auth/crypto.ts'
 import type { QueueRecord, QueueRef } from '../../contracts/objects.ts'
 import type { RpcResult } from '../../contracts/rpc.ts'
 import { countQueue, reconsider } from '../../core/queue/admission.ts'
@@ -86,5 +87,5 @@ function unknown(): RpcResult<never> {
 }
 
 export function queueId(name: string): string {
-  return `queue_${[...new TextEncoder().encode(name)].map((byte) => byte.toString(16).padStart(2, '0')).join('')}`
+  return `queue_${toHex(new TextEncoder().encode(name))}`
 }

@@ -1,7 +1,7 @@
 /** Pages of runs. A page reads at most 2,000 rows: a sparse filter gives a short page and a cursor to go on from. */
 import type { ListRunsInput, ListRunsResult, RunDetail } from '../../contracts/rpc.ts'
 import { idBounds, listPath } from '../../core/run/list-path.ts'
-import { rowsPerEntry, walkList } from '../../storage/run-list.ts'
+import { type ListEntry, rowsPerEntry, walkList } from '../../storage/run-list.ts'
 import { readListMetadata, type StoredRun } from '../../storage/run-table.ts'
 import { record } from './reads.ts'
 import type { EnvironmentState } from './state.ts'
@@ -11,24 +11,12 @@ const rowsPerWalk = 1_000
 
 export function listRuns(state: EnvironmentState, input: ListRunsInput): ListRunsResult {
   const backwards = input.before !== undefined && input.after === undefined
-  const path = listPath(input)
-  const limit = rowsPerWalk / rowsPerEntry(path)
-  const { first, end } = idBounds(input)
-  const before = backwards ? end : earlier(input.after, end)
+  const limit = Math.max(1, Math.floor(rowsPerWalk / rowsPerEntry(listPath(input))))
   const found: StoredRun[] = []
   let last: string | undefined
   let scanned = 0
   let isFull = false
-  const walk = walkList(state.sql, {
-    path,
-    input,
-    descending: !backwards,
-    liveIds: path.by === 'status' ? liveIds(state, path.live) : [],
-    limit,
-    ...(before === undefined ? {} : { before }),
-    ...(backwards && input.before !== undefined ? { after: input.before } : {}),
-    ...(first === undefined ? {} : { first }),
-  })
+  const walk = walkRuns(state, input, limit, backwards)
   for (const { id, run } of walk) {
     if (run && found.length === input.size) {
       isFull = true
@@ -51,20 +39,25 @@ export function listRuns(state: EnvironmentState, input: ListRunsInput): ListRun
   return { runs, ...(next ? { next } : {}), ...(input.after && newest ? { previous: newest } : {}) }
 }
 
-/** Ids of all runs that fit, newest first; undefined when there are more to look through than the limit. */
-export function runsMatching(state: EnvironmentState, filter: Omit<ListRunsInput, 'size'>, limit: number): string[] | undefined {
-  const input = { size: 0, ...filter }
+function walkRuns(state: EnvironmentState, input: ListRunsInput, limit: number, backwards = false): Generator<ListEntry> {
   const path = listPath(input)
   const { first, end } = idBounds(input)
-  const walk = walkList(state.sql, {
+  const before = backwards ? end : earlier(input.after, end)
+  return walkList(state.sql, {
     path,
     input,
-    descending: true,
+    descending: !backwards,
     liveIds: path.by === 'status' ? liveIds(state, path.live) : [],
-    limit: limit + 1,
-    ...(end === undefined ? {} : { before: end }),
+    limit,
+    ...(before === undefined ? {} : { before }),
+    ...(backwards && input.before !== undefined ? { after: input.before } : {}),
     ...(first === undefined ? {} : { first }),
   })
+}
+
+/** Ids of all runs that fit, newest first; undefined when there are more to look through than the limit. */
+export function runsMatching(state: EnvironmentState, filter: Omit<ListRunsInput, 'size'>, limit: number): string[] | undefined {
+  const walk = walkRuns(state, { size: 0, ...filter }, limit + 1)
   const ids: string[] = []
   let scanned = 0
   for (const { id, run } of walk) {

@@ -106,6 +106,7 @@ export function trigger(turn: Turn, input: TriggerInput, isPlaceholder = false):
   const { debounce } = options
   const delayUntil = options.delayUntil ?? (debounce ? now + debounce.delayMs : undefined)
   const delayed = delayUntil !== undefined && delayUntil > now
+  const parked = locked ? undefined : external
   const run: StoredRun = {
     id: input.runId,
     task: input.task,
@@ -151,22 +152,20 @@ export function trigger(turn: Turn, input: TriggerInput, isPlaceholder = false):
       waits: [],
       lost: 0,
       ...optional('dueAt', delayed ? delayUntil : undefined),
-      ...optional('debounce', delayed && debounce ? { key: debounce.key, since: now, operations: [] } : undefined),
+      ...optional('debounce', delayed && debounce && !parked ? { key: debounce.key, since: now, operations: [] } : undefined),
       ...optional('lockToVersion', locked?.version),
     },
   }
-  const parked = locked ? undefined : external
   if (parked) park(turn, run, parked, options.queue)
   state.add(run, { payload: options.payload, ...optional('metadata', options.metadata) })
   spendOneTime(turn, options.oneTimeToken, run.id)
   notePacketOwner(state.sql, run.id, options.payload, now)
   if (options.idempotencyKey)
     putKey(state.sql, input.task, options.idempotencyKey, run.id, options.idempotencyKeyExpiresAt ?? now + 2_592_000_000)
-  if (parked) run.engine.debounce = undefined
-  else if (delayed) {
+  if (delayed && !parked) {
     state.due.add({ at: delayUntil, kind: 'start', id: run.id })
     state.debounced.add(run)
-  } else intoQueue(turn, run)
+  } else if (!parked) intoQueue(turn, run)
   if (waitingParent) blockOn(turn, waitingParent, { kind: 'run', runId: run.id })
   return value({ id: run.id, isCached: false })
 }

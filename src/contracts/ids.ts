@@ -8,7 +8,18 @@ const randomLength = 10
 export const locatorLength = 6
 const bodyPattern = /^[0-9a-v]{26}$/
 
-export type IdPrefix = 'run' | 'batch' | 'waitpoint' | 'deployment' | 'worker' | 'packet' | 'upload' | 'sched' | 'bulk'
+export type IdPrefix =
+  | 'run'
+  | 'batch'
+  | 'waitpoint'
+  | 'deployment'
+  | 'worker'
+  | 'packet'
+  | 'upload'
+  | 'sched'
+  | 'bulk'
+  | 'event'
+  | 'subscription'
 
 export function mintId(prefix: IdPrefix, locator: string, partition = '0', now = Date.now()): string {
   return `${prefix}_${encodeTime(now)}${randomText(randomLength)}${locator}${partition}`

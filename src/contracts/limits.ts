@@ -38,6 +38,13 @@ export const limits = {
   schedules: 1_000,
   /** Of a schedule's deduplication key, external id and cron expression. Ours: upstream has none. */
   scheduleTextChars: 1_024,
+  /** Of one run. */
+  checkpoints: 100,
+  checkpointBytes: 262_144,
+  checkpointNameChars: 128,
+  /** How long a request may be held open for a run to change. */
+  longPollSeconds: 30,
+  sentenceBytes: 262_144,
   bulkRunIds: 500,
   bulkNameChars: 255,
   /** Our own: what one turn of an environment looks through; others wait meanwhile. */

@@ -1,4 +1,5 @@
 /** RPC surface of each Durable Object. An object's class implements its interface; callers import only this file. */
+import type { EventInput, EventResult, EventSubscription } from './event.ts'
 import type {
   BundleIndex,
   Caller,
@@ -13,6 +14,7 @@ import type {
   RunDetail,
   RunPackets,
   SpanRecord,
+  TaskDefinition,
   TriggerInput,
   TriggerResult,
   WorkerVersion,
@@ -107,6 +109,19 @@ export interface BulkActionRecord {
   completedAt?: number
 }
 
+export interface CheckpointRecord {
+  name: string
+  /** JSON. */
+  data: string
+  attempt: number
+  createdAt: number
+}
+export interface CurrentTasks {
+  /** Absent while nothing is deployed. */
+  version?: string
+  tasks?: Pick<TaskDefinition, 'id' | 'description' | 'payloadSchema' | 'keywords' | 'triggerSource' | 'schedule' | 'queue'>[]
+}
+
 /** EnvironmentDO: the only place that decides who runs next. */
 export interface EnvironmentObject {
   trigger(caller: Caller, input: TriggerInput): Promise<RpcResult<TriggerResult>>
@@ -125,6 +140,18 @@ export interface EnvironmentObject {
   getBatch(caller: Caller, batchId: string): Promise<RpcResult<BatchRecord>>
   getRun(caller: Caller, runId: string): Promise<RpcResult<RunDetail>>
   listRuns(caller: Caller, input: ListRunsInput): Promise<RpcResult<ListRunsResult>>
+  /** Held open until the run's revision (its `updatedAt`) is above `after`, it is final, or `waitMs` are over. */
+  waitForRun(caller: Caller, runId: string, after: number, waitMs: number): Promise<RpcResult<RunDetail>>
+  /** Stored by a run's own code; a later attempt of it finds them. */
+  putCheckpoint(caller: Caller, runId: string, checkpoint: { name: string; data: string }): Promise<RpcResult<{ ok: true }>>
+  listCheckpoints(caller: Caller, runId: string): Promise<RpcResult<CheckpointRecord[]>>
+  /** Tasks of the current version; left out when the caller knows that version already. */
+  currentTasks(caller: Caller, known?: string): Promise<RpcResult<CurrentTasks>>
+  sendEvent(caller: Caller, event: EventInput): Promise<RpcResult<EventResult>>
+  subscribe(caller: Caller, subscription: EventSubscription): Promise<RpcResult<EventSubscription>>
+  listSubscriptions(caller: Caller): Promise<RpcResult<EventSubscription[]>>
+  setSubscriptionActive(caller: Caller, id: string, active: boolean): Promise<RpcResult<EventSubscription>>
+  unsubscribe(caller: Caller, id: string): Promise<RpcResult<{ id: string }>>
   cancelRun(caller: Caller, runId: string, reason?: string): Promise<RpcResult<{ id: string; alreadyFinished: boolean }>>
   rescheduleRun(caller: Caller, runId: string, delayUntil: number): Promise<RpcResult<RunDetail>>
   addTags(caller: Caller, runId: string, tags: string[]): Promise<RpcResult<{ added: number }>>

@@ -54,3 +54,8 @@ export const planLimits = {
   bytes: 262_144,
   checkpointNameChars: 128,
 } as const
+
+/** What the run of a plan is started with. */
+export interface PlanPayload {
+  plan: Expression
+}

@@ -312,6 +312,8 @@ export interface TaskDefinition {
   /** Module of the bundle to evaluate for it. */
   entryPoint: string
   description?: string
+  /** Further words by which a sentence may name it. */
+  keywords?: string[]
   queue?: { name?: string; concurrencyLimit?: number }
   retry?: RetrySettings
   machine?: { preset?: string } | string

@@ -6,12 +6,15 @@
 import { DurableObject } from 'cloudflare:workers'
 import { decrypt, encrypt } from '../auth/crypto.ts'
 import type { Env } from '../contracts/bindings.ts'
+import type { EventInput, EventResult, EventSubscription } from '../contracts/event.ts'
 import {
   type BatchCreateInput,
   type BatchItem,
   type BatchRecord,
   type BulkActionInput,
   type BulkActionRecord,
+  type CheckpointRecord,
+  type CurrentTasks,
   type DirectoryObject,
   type EnvironmentObject,
   objectNames,
@@ -38,19 +41,23 @@ import { queueSizes } from '../core/queue/limits.ts'
 import type { Due } from '../core/run/due-list.ts'
 import { isFinal, move } from '../core/run/statuses.ts'
 import { readBulkAction } from '../storage/bulk-table.ts'
+import { readCheckpoints } from '../storage/checkpoint-table.ts'
 import { putSetting, readSetting } from '../storage/document-table.ts'
 import { migrateEnvironment } from '../storage/migrations.ts'
 import { deleteKey, findKey, packetOwners, readPackets, writeTags } from '../storage/run-table.ts'
+import { listSubscriptions } from '../storage/subscription-table.ts'
 import { Archive } from './environment/archive.ts'
 import { finish, frozen, intoQueue, lost, startAttempt } from './environment/attempts.ts'
 import { abortUnsealed, addBatchItems, createBatch } from './environment/batches.ts'
 import { abortBulkAction, BulkActions, bulkActionPage, createBulkAction } from './environment/bulk-actions.ts'
+import { putCheckpoint } from './environment/checkpoints.ts'
 import { cancel, expire, finalise } from './environment/endings.ts'
+import { sendEvent, setActive, subscribe, unsubscribe } from './environment/events.ts'
 import { Executors } from './environment/executors.ts'
 import { GroupCommit } from './environment/group-commit.ts'
 import { type MetadataUpdate, updateMetadata } from './environment/metadata.ts'
 import { overrideQueue, pauseQueue, queues, readQueue, resetQueue } from './environment/queues.ts'
-import { detail, listTokens } from './environment/reads.ts'
+import { currentTasks, detail, listTokens } from './environment/reads.ts'
 import { listRuns } from './environment/run-list.ts'
 import { type Effect, EnvironmentState, leaseCheckMs, refusal, type Turn, value } from './environment/state.ts'
 import { trigger } from './environment/trigger.ts'
@@ -292,6 +299,30 @@ export class EnvironmentDO extends DurableObject<Env> implements EnvironmentObje
     return this.refuse(caller) ?? (run ? value(detail(this.state, run)) : notFound())
   }
 
+  async waitForRun(caller: Caller, runId: string, after: number, waitMs: number): Promise<RpcResult<RunDetail>> {
+    const until = Date.now() + waitMs
+    for (;;) {
+      const run = this.state.find(runId)
+      const refused = this.refuse(caller) ?? (run ? undefined : notFound())
+      if (refused || !run) return refused ?? notFound()
+      const left = until - Date.now()
+      if (run.updatedAt > after || isFinal(run.status) || left <= 0) return value(detail(this.state, run))
+      await this.state.watchers.changed(runId, left)
+    }
+  }
+
+  putCheckpoint(caller: Caller, runId: string, checkpoint: { name: string; data: string }): Promise<RpcResult<{ ok: true }>> {
+    return this.as(caller, (turn) => putCheckpoint(turn, runId, checkpoint))
+  }
+
+  async listCheckpoints(caller: Caller, runId: string): Promise<RpcResult<CheckpointRecord[]>> {
+    return this.refuse(caller) ?? (this.state.find(runId) ? value(readCheckpoints(this.state.sql, runId)) : notFound())
+  }
+
+  async currentTasks(caller: Caller, known?: string): Promise<RpcResult<CurrentTasks>> {
+    return this.refuse(caller) ?? value(currentTasks(this.state, known))
+  }
+
   async listRuns(caller: Caller, input: ListRunsInput): Promise<RpcResult<ListRunsResult>> {
     return this.refuse(caller) ?? value(listRuns(this.state, input))
   }
@@ -407,6 +438,28 @@ export class EnvironmentDO extends DurableObject<Env> implements EnvironmentObje
 
   abortBulkAction(caller: Caller, id: string): Promise<RpcResult<{ id: string }>> {
     return this.as(caller, (turn) => abortBulkAction(turn, id))
+  }
+
+  // -------------------------------------------------------------- events
+
+  sendEvent(caller: Caller, event: EventInput): Promise<RpcResult<EventResult>> {
+    return this.as(caller, (turn) => sendEvent(turn, event))
+  }
+
+  subscribe(caller: Caller, subscription: EventSubscription): Promise<RpcResult<EventSubscription>> {
+    return this.as(caller, (turn) => subscribe(turn, subscription))
+  }
+
+  async listSubscriptions(caller: Caller): Promise<RpcResult<EventSubscription[]>> {
+    return this.refuse(caller) ?? value(listSubscriptions(this.state.sql))
+  }
+
+  setSubscriptionActive(caller: Caller, id: string, active: boolean): Promise<RpcResult<EventSubscription>> {
+    return this.as(caller, (turn) => setActive(turn, id, active))
+  }
+
+  unsubscribe(caller: Caller, id: string): Promise<RpcResult<{ id: string }>> {
+    return this.as(caller, (turn) => unsubscribe(turn, id))
   }
 
   // -------------------------------------------------------------- waitpoints

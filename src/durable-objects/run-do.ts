@@ -6,11 +6,15 @@
 import { DurableObject, RpcTarget } from 'cloudflare:workers'
 import type { Env } from '../contracts/bindings.ts'
 import type { IsolateControl, IsolatePlatform } from '../contracts/isolate.ts'
+import { limits } from '../contracts/limits.ts'
 import { type EnvironmentAccess, type EnvironmentObject, objectNames, type ProjectObject } from '../contracts/objects.ts'
-import type { CompletedWaitpoint, FinishInput, RunExecutor, SpanRecord, StartInput } from '../contracts/rpc.ts'
+import { packetKey } from '../contracts/packets.ts'
+import { planTask } from '../contracts/plan.ts'
+import type { CompletedWaitpoint, FinishInput, Packet, RunExecutor, SpanRecord, StartInput } from '../contracts/rpc.ts'
 import { mapErrorStack } from '../execution/error-stack.ts'
 import { classifyIsolateFailure } from '../execution/isolate-failure.ts'
 import { type LoopbackExports, openIsolate } from '../execution/isolate-loader.ts'
+import { carryOut, Inbox, type PlanPlatform } from '../execution/plan-run.ts'
 
 /** A session alive this long arms the heartbeat alarm, which keeps the object from being evicted. */
 const heartbeatAfterMs = 5_000
@@ -21,6 +25,7 @@ const accessCacheMs = 30_000
 const maxSpans = 20_000
 /** Some ten minutes. */
 const reportAttempts = 120
+const operationHeader = 'x-trigger-request-idempotency-key'
 /** How long the isolate may outlive its own maxDuration before RunDO ends the run itself. */
 const maxDurationGraceMs = 3_000
 
@@ -164,6 +169,7 @@ export class RunDO extends DurableObject<Env> implements RunExecutor {
     const access = await this.environmentAccess(start)
     if (!access) return { lost: { reason: 'The environment of this run no longer exists.' } }
     session.secrets = secretsOf(start, access)
+    if (taskIdOf(start) === planTask) return { completion: await this.planAttempt(session, access) }
     const run = {
       start: { ...start, variables: runVariables(start, access, this.env) },
       taskFile: taskFileOf(start),
@@ -201,6 +207,41 @@ export class RunDO extends DurableObject<Env> implements RunExecutor {
     }
   }
 
+  /** A plan is carried out here: it runs no code of the project itself. */
+  private async planAttempt(session: Session, access: EnvironmentAccess): ReturnType<typeof carryOut> {
+    const { start } = session
+    const { BUCKET } = this.env
+    const inbox = new Inbox()
+    session.control = {
+      resolveWaitpoints: async (waitpoints) => inbox.deliver(waitpoints),
+      cancel: async (reason) => inbox.cancel(reason),
+    }
+    if (session.cancelReason !== undefined) inbox.cancel(session.cancelReason)
+    inbox.deliver(session.pendingResume.splice(0))
+    const platform: PlanPlatform = {
+      call: async (method, path, body, operationKey) => {
+        const headers: [string, string][] = [[operationHeader, operationKey]]
+        const answer = await this.callPlatform(session, access, { method, path, headers, body }, headers)
+        return { status: answer.status, body: typeof answer.body === 'string' ? answer.body : '' }
+      },
+      readStored: async (path) => {
+        const object = await BUCKET.get(packetKey(start.environment, path))
+        if (!object) throw new Error(`The stored output ${path} is not there.`)
+        return { data: await object.text(), dataType: object.httpMetadata?.contentType ?? 'application/json' }
+      },
+      store: async (output) => {
+        if (output.length <= limits.inlinePacketBytes / 3) return { data: output, dataType: 'application/json' }
+        const path = `${start.runId}/output.json`
+        await BUCKET.put(packetKey(start.environment, path), output, { httpMetadata: { contentType: 'application/json' } })
+        return { data: path, dataType: 'application/store' }
+      },
+    }
+    const { payload: data, payloadType: dataType } = start.execution.run as { payload: string; payloadType: string }
+    const packet: Packet = dataType === 'application/store' ? await platform.readStored(data) : { data, dataType }
+    const { plan } = JSON.parse(packet.data as string) as { plan: unknown }
+    return carryOut({ runId: start.runId, plan, version: start.bundle.version }, platform, inbox)
+  }
+
   /** RunDO's own clock backs up the isolate's: a task that never yields to its timer still ends. */
   private async withDeadline<T>(session: Session, running: Promise<T>): Promise<T> {
     const seconds = session.start.maxDuration
@@ -222,7 +263,12 @@ export class RunDO extends DurableObject<Env> implements RunExecutor {
     }
   }
 
-  private async callPlatform(session: Session, access: EnvironmentAccess, request: PlatformRequest): Promise<PlatformResponse> {
+  private async callPlatform(
+    session: Session,
+    access: EnvironmentAccess,
+    request: PlatformRequest,
+    headers = withOperationKey(session, request),
+  ): Promise<PlatformResponse> {
     const { start } = session
     if (
       request.path.startsWith('/engine/v1/runs/') ||
@@ -236,7 +282,7 @@ export class RunDO extends DurableObject<Env> implements RunExecutor {
     const response = await api.fetch(
       new Request(`${platformOrigin(start, this.env)}${request.path}`, {
         method: request.method,
-        headers: withOperationKey(session, request),
+        headers,
         body: hasBody ? request.body : undefined,
       }),
     )
@@ -374,8 +420,7 @@ function mask<T>(session: Session, value: T): T {
  */
 function withOperationKey(session: Session, request: PlatformRequest): [string, string][] {
   if (request.method !== 'POST') return request.headers
-  const name = 'x-trigger-request-idempotency-key'
-  const own = request.headers.find(([header]) => header.toLowerCase() === name)?.[1]
+  const own = request.headers.find(([header]) => header.toLowerCase() === operationHeader)?.[1]
   let key = own ? session.operations.get(own) : undefined
   if (!key) {
     const count = (session.counts.get(request.path) ?? 0) + 1
@@ -383,7 +428,11 @@ function withOperationKey(session: Session, request: PlatformRequest): [string, 
     key = `${session.start.runId}/${session.start.attempt}/${request.path}#${count}`
     if (own) session.operations.set(own, key)
   }
-  return [...request.headers.filter(([header]) => header.toLowerCase() !== name), [name, key]]
+  return [...request.headers.filter(([header]) => header.toLowerCase() !== operationHeader), [operationHeader, key]]
+}
+
+function taskIdOf(start: StartInput): string {
+  return (start.execution.task as { id: string }).id
 }
 
 function taskFileOf(start: StartInput): { entry: string; out: string; exportName?: string } {

@@ -29,6 +29,11 @@ const environmentMigrations: string[][] = [
     `CREATE INDEX bulk_actions_open ON bulk_actions (id) WHERE open = 1`,
     `CREATE TABLE bulk_action_runs (bulk_action_id TEXT NOT NULL, chunk INTEGER NOT NULL, run_ids TEXT NOT NULL, PRIMARY KEY (bulk_action_id, chunk)) WITHOUT ROWID`,
   ],
+  [
+    `CREATE TABLE checkpoints (run_id TEXT NOT NULL, name TEXT NOT NULL, number INTEGER NOT NULL, data TEXT NOT NULL, attempt INTEGER NOT NULL, created_at INTEGER NOT NULL, PRIMARY KEY (run_id, name)) WITHOUT ROWID`,
+    `CREATE TABLE event_subscriptions (id TEXT PRIMARY KEY, event TEXT NOT NULL, data TEXT NOT NULL) WITHOUT ROWID`,
+    `CREATE INDEX event_subscriptions_by_event ON event_subscriptions (event, id)`,
+  ],
 ]
 
 const schedulerMigrations: string[][] = [

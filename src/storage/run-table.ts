@@ -1,6 +1,7 @@
 /** Run rows: one JSON document beside the few columns something filters by. Packets live apart, so that lists stay small. */
 import type { Packet, RunRecord, SpanRecord, TaskRunError } from '../contracts/rpc.ts'
 import type { Wait } from '../core/queue/waiting-reason.ts'
+import { deleteCheckpoints } from './checkpoint-table.ts'
 
 /** Engine state of a run; never leaves the object. */
 export interface RunEngine {
@@ -215,6 +216,7 @@ export function deletePackets(sql: SqlStorage, runId: string): void {
 /** The run and all that names it. */
 export function deleteRun(sql: SqlStorage, run: StoredRun): void {
   sql.exec('DELETE FROM runs WHERE id = ?', run.id)
+  deleteCheckpoints(sql, run.id)
   deletePackets(sql, run.id)
   replaceTags(sql, run.id, run.tags, [])
   if (run.idempotencyKey)

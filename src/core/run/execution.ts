@@ -1,4 +1,5 @@
 /** The execution object the SDK's TaskExecutor parses (TaskRunExecution of the wire). */
+import { planTask } from '../../contracts/plan.ts'
 import type { EnvironmentIdentity, Packet, RunRecord, TaskDefinition, WorkerVersion } from '../../contracts/rpc.ts'
 
 const machines: Record<string, { cpu: number; memory: number; centsPerMs: number }> = {
@@ -15,6 +16,13 @@ export const defaultMachine = 'small-1x'
 export function machineOf(task: TaskDefinition): string {
   const preset = typeof task.machine === 'string' ? task.machine : task.machine?.preset
   return preset && preset in machines ? preset : defaultMachine
+}
+
+/** The platform's own task is in every version. */
+const plans: TaskDefinition = { id: planTask, filePath: '', entryPoint: '', retry: { maxAttempts: 1 }, host: 'isolate' }
+
+export function taskOf(version: WorkerVersion, id: string): TaskDefinition | undefined {
+  return id === planTask ? plans : version.tasks.find((candidate) => candidate.id === id)
 }
 
 export interface ExecutionInput {

@@ -4,7 +4,7 @@ import { parseDuration } from '../../contracts/durations.ts'
 import type { FinishInput, Packet, RpcResult, TaskDefinition, TaskRunError, WorkerVersion } from '../../contracts/rpc.ts'
 import { admitNext, release } from '../../core/queue/admission.ts'
 import { declaresQueue } from '../../core/queue/declared.ts'
-import { buildExecution, costOf, machineOf } from '../../core/run/execution.ts'
+import { buildExecution, costOf, machineOf, taskOf } from '../../core/run/execution.ts'
 import { afterFreeze } from '../../core/run/freeze.ts'
 import { afterFailure, afterLoss } from '../../core/run/retry.ts'
 import { isFinal, move } from '../../core/run/statuses.ts'
@@ -57,7 +57,7 @@ export function startAttempt(turn: Turn, run: StoredRun, next: boolean): void {
     : run.engine.lockToVersion
       ? state.versionNamed(run.engine.lockToVersion)
       : state.version
-  const task = version?.tasks.find((candidate) => candidate.id === run.task)
+  const task = version && taskOf(version, run.task)
   const reason = whyNotStartable(version, task, run)
   if (!version || !task || !state.identity || reason) {
     state.releaseSlot(run)
@@ -148,7 +148,8 @@ export function finish(turn: Turn, input: FinishInput): RpcResult<{ released: bo
     finalise(turn, run)
     return value({ released: true })
   }
-  const task = run.version ? state.versionNamed(run.version)?.tasks.find((candidate) => candidate.id === run.task) : undefined
+  const ownVersion = run.version ? state.versionNamed(run.version) : undefined
+  const task = ownVersion && taskOf(ownVersion, run.task)
   const decision = afterFailure({
     completion,
     attempt: run.attemptNumber,

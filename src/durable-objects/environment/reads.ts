@@ -1,5 +1,5 @@
 /** What callers read: runs and tokens. Nothing here writes. A page of tokens reads at most 2,000 rows. */
-import type { EnvironmentObject, WaitpointRecord } from '../../contracts/objects.ts'
+import type { CurrentTasks, EnvironmentObject, WaitpointRecord } from '../../contracts/objects.ts'
 import type { RunDetail, RunRecord } from '../../contracts/rpc.ts'
 import { waitingReason } from '../../core/queue/waiting-reason.ts'
 import { walkDocuments } from '../../storage/document-table.ts'
@@ -27,6 +27,19 @@ export function detail(state: EnvironmentState, run: StoredRun): RunDetail {
     ...(root ? { root: record(state, root) } : {}),
     ...(children.length > 0 ? { children: children.map((child) => record(state, state.live.get(child.id) ?? child)) } : {}),
   }
+}
+
+export function currentTasks({ version }: EnvironmentState, known: string | undefined): CurrentTasks {
+  if (!version) return {}
+  if (version.version === known) return { version: known }
+  const tasks = version.tasks.map(({ id, description, payloadSchema, keywords, triggerSource, schedule, queue }) =>
+    Object.fromEntries(
+      Object.entries({ id, description, payloadSchema, keywords, triggerSource, schedule, queue }).filter(
+        ([, each]) => each !== undefined,
+      ),
+    ),
+  ) as CurrentTasks['tasks']
+  return { version: version.version, ...(tasks ? { tasks } : {}) }
 }
 
 export function listTokens(

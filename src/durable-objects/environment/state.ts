@@ -27,6 +27,7 @@ import {
   writeInput,
 } from '../../storage/run-table.ts'
 import type { Executors } from './executors.ts'
+import { Watchers } from './watchers.ts'
 
 /** One commit: what is decided in it sees the same clock and the same memory. */
 export interface Turn {
@@ -86,6 +87,7 @@ export class EnvironmentState {
   limits: ReturnType<typeof queueLimits> = new Map()
   overrides = new Map<string, QueueOverride>()
   readonly debounced = new DebouncedRuns()
+  readonly watchers = new Watchers()
   /** `run:…`, `batch:…` or `token:…` → the runs that wait for it. Hints: whoever follows one checks that it still holds. */
   private waiters = new Map<string, Set<string>>()
   /** Run → open batches that count it; a cached run can be an item of several. */
@@ -267,8 +269,9 @@ export class EnvironmentState {
     this.operations.set(run.engine.operationId, run.id)
   }
 
+  /** Its time is also its revision: it grows with each change, so that nobody who waits for one misses it. */
   changed(run: StoredRun, now: number): void {
-    run.updatedAt = now
+    run.updatedAt = Math.max(now, run.updatedAt + 1)
     const known = this.dirty.get(run.id)
     if (!known) this.dirty.set(run.id, { run })
   }
@@ -287,6 +290,7 @@ export class EnvironmentState {
   /** Writes each changed run once. Called inside the turn's transaction, last. */
   write(): void {
     for (const { run, packets } of this.dirty.values()) {
+      if (this.watchers.has(run.id)) this.effects.push(async () => this.watchers.wake(run.id))
       const live = isLive(run, isFinal(run.status))
       if (packets) insertRun(this.sql, run, live, packets)
       else updateRun(this.sql, run, live)

@@ -1,5 +1,6 @@
 /** What a new version sets free: runs that no version could execute, and runs that wait for the deployment they name. */
 import { parseDuration } from '../../contracts/durations.ts'
+import { planTask } from '../../contracts/plan.ts'
 import type { WorkerVersion } from '../../contracts/rpc.ts'
 import { declaresQueue } from '../../core/queue/declared.ts'
 import { move } from '../../core/run/statuses.ts'
@@ -25,7 +26,7 @@ export function park(turn: Turn, run: StoredRun, externalId: string, queue: stri
 export function becomeCurrent(turn: Turn, version: WorkerVersion): void {
   turn.state.setVersion(version)
   releaseParked(turn, version)
-  const known = new Set(version.tasks.map((task) => task.id))
+  const known = new Set([planTask, ...version.tasks.map((task) => task.id)])
   for (const run of turn.state.live.values()) {
     if (run.status !== 'PENDING_VERSION' || run.engine.parked) continue
     if (known.has(run.task) && declaresQueue(version, run.queue)) release(turn, run)

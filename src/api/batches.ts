@@ -102,15 +102,10 @@ export function batchRoutes(app: App): void {
       body: createBatchSchema,
     },
     async (c) => {
-      const { principal, caller } = await environmentOf(c, { publicToken: true })
+      const { principal, caller } = await environmentOf(c)
       const body = await readBody(c, createBatchSchema, { maxBytes: limits.batchCreateBodyBytes })
-      const bare = [
-        { action: 'batchTrigger', type: 'tasks' },
-        { action: 'batchTrigger', type: 'batch' },
-      ]
-      if (!body.taskIdentifiers?.length) requireScope(principal, bare)
-      else
-        for (const id of body.taskIdentifiers) requireScope(principal, [...bare, { action: 'batchTrigger', type: 'tasks', id }])
+      if (!body.taskIdentifiers?.length) requireScope(c, principal)
+      for (const task of body.taskIdentifiers ?? []) requireScope(c, principal, { task })
       if (body.runCount > limits.batchItemsV3) throw tooMany(body.runCount, limits.batchItemsV3)
       requireParent(principal, body.parentRunId)
       spendBatch(c, caller, body.runCount)
@@ -143,7 +138,7 @@ export function batchRoutes(app: App): void {
       tag,
     },
     async (c) => {
-      const { principal, caller } = await environmentOf(c, { publicToken: true })
+      const { principal, caller } = await environmentOf(c)
       const type = c.req.header('content-type') ?? ''
       if (!/application\/(x-)?ndjson/.test(type)) {
         throw new OperationError('UNSUPPORTED_MEDIA_TYPE', 'Content-Type must be application/x-ndjson or application/ndjson')
@@ -163,10 +158,7 @@ export function batchRoutes(app: App): void {
         if (index >= record.runCount) {
           throw new OperationError('UNPROCESSABLE', `Item index ${index} exceeds batch runCount ${record.runCount}`)
         }
-        requireScope(principal, [
-          { action: 'write', type: 'batch', id },
-          { action: 'batchTrigger', type: 'tasks', id: task },
-        ])
+        requireScope(c, principal, { batch: id, task })
       }
       for await (const { text, isWhole } of linesOf(c.req.raw.body)) {
         lineNumber++
@@ -209,12 +201,9 @@ export function batchRoutes(app: App): void {
         tag,
       },
       async (c) => {
-        const { principal, caller } = await environmentOf(c, { publicToken: true })
+        const { principal, caller } = await environmentOf(c)
         const id = c.req.param('batchId') as string
-        requireScope(principal, [
-          { action: 'read', type: 'batch', id },
-          { action: 'read', type: 'runs' },
-        ])
+        requireScope(c, principal, { batch: id })
         const record = await batches.getBatch(c.env, caller, id)
         const errors = record.errors
         const common = defined({
@@ -262,12 +251,12 @@ export function batchRoutes(app: App): void {
 }
 
 async function openBatch(c: Ctx): Promise<{ body: z.infer<typeof batchBodySchema> } & Awaited<ReturnType<typeof environmentOf>>> {
-  const { principal, caller } = await environmentOf(c, { publicToken: true })
+  const { principal, caller } = await environmentOf(c)
   const body = await readBody(c, batchBodySchema, { maxBytes: limits.batchBodyBytes })
   if (body.items.length === 0) throw new OperationError('INVALID_REQUEST', 'A batch must have at least one item.')
   if (body.items.length > limits.batchItemsV1) throw tooMany(body.items.length, limits.batchItemsV1)
   for (const { task, options } of body.items) {
-    requireScope(principal, [{ action: 'batchTrigger', type: 'tasks', id: task }])
+    requireScope(c, principal, { task })
     requireParent(principal, options?.parentRunId)
   }
   requireParent(principal, body.parentRunId)

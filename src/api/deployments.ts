@@ -128,8 +128,8 @@ export function deploymentRoutes(app: App): void {
       tag,
     },
     async (c) => {
-      const { principal, caller } = await environmentOf(c, { publicToken: true })
-      requireScope(principal, [{ action: 'read', type: 'deployments' }])
+      const { principal, caller } = await environmentOf(c)
+      requireScope(c, principal)
       const size = Math.min(100, Math.max(5, Number(c.req.query('page[size]') ?? 20) || 20))
       const period = c.req.query('period')
       const periodMs = period ? parseDuration(period) : undefined
@@ -161,8 +161,8 @@ export function deploymentRoutes(app: App): void {
         tag,
       },
       async (c) => {
-        const { principal, caller } = await environmentOf(c, { publicToken: true })
-        requireScope(principal, [{ action: 'read', type: 'deployments' }])
+        const { principal, caller } = await environmentOf(c)
+        requireScope(c, principal)
         const found =
           path === 'current'
             ? await callTask(c.env, caller.environment.locator, (task) => task.currentDeployment())
@@ -184,8 +184,8 @@ export function deploymentRoutes(app: App): void {
       tag,
     },
     async (c) => {
-      const { principal, caller } = await environmentOf(c, { publicToken: true })
-      requireScope(principal, [{ action: 'read', type: 'deployments' }])
+      const { principal, caller } = await environmentOf(c)
+      requireScope(c, principal)
       const found = await callTask(c.env, caller.environment.locator, (task) =>
         task.getDeployment(c.req.param('deploymentId') as string),
       )

@@ -29,6 +29,7 @@ interface Content {
 interface Operation {
   operationId?: string
   summary?: string
+  'x-scopes'?: string[]
   tags?: string[]
   security?: unknown[]
   parameters?: { name: string; in: string; required?: boolean; description?: string; schema?: Schema }[]
@@ -92,10 +93,15 @@ function operationHtml(method: string, path: string, operation: Operation): stri
       `<dt><code>${htmlOf(name)}</code> <span class="muted">${htmlOf(place)}${required ? ', required' : ''}</span></dt><dd><code>${typeOf(schema ?? {}, 1)}</code> ${htmlOf(description ?? '')}</dd>`,
   )
   return `<details id="${anchor(operation.operationId ?? `${method} ${path}`)}"><summary><code><span class="method">${method.toUpperCase()}</span> ${htmlOf(path)}</code> ${htmlOf(operation.summary ?? '')}${notes.map((note) => ` <span class="muted">(${note})</span>`).join('')}</summary>
-<p class="muted"><code>${htmlOf(operation.operationId ?? '')}</code></p>
+<p class="muted"><code>${htmlOf(operation.operationId ?? '')}</code>${scopesHtml(operation)}</p>
 ${parameters.length > 0 ? `<dl>${parameters.join('\n')}</dl>` : ''}${operation.requestBody ? `<p>Request body</p>${contentHtml(operation.requestBody)}` : ''}
 ${responses.map(([status, response]) => `<details${status < '300' ? ' open' : ''}><summary>${htmlOf(status)} ${htmlOf(response.description ?? '')}</summary>${contentHtml(response)}</details>`).join('\n')}
 </details>`
+}
+
+function scopesHtml(operation: Operation): string {
+  const scopes = operation['x-scopes']?.map((scope) => `<code>${htmlOf(scope)}</code>`)
+  return scopes ? `, with a public token that has one of ${scopes.join(', ')}` : ''
 }
 
 function contentHtml({ content }: Content): string {

@@ -1,5 +1,4 @@
 /** Links to stored packets, and the objects behind the links, served from our own origin (design §5: stored packets). */
-import { allowsAny } from '../auth/scopes.ts'
 import { OperationError } from '../contracts/errors.ts'
 import { limits } from '../contracts/limits.ts'
 import { cleanPacketPath } from '../contracts/packets.ts'
@@ -7,7 +6,7 @@ import type { Caller } from '../contracts/rpc.ts'
 import type { EnvironmentPrincipal } from '../operations/authenticate.ts'
 import { openLink, packetOwners, presignPacket } from '../operations/packets.ts'
 import { getRun } from '../operations/runs.ts'
-import { environmentOf, linkKey, originOf, readRequirements, requireScope } from './request.ts'
+import { environmentOf, forbidden, hasScope, linkKey, originOf, resourceOf } from './request.ts'
 import * as responses from './responses.ts'
 import { type App, type Ctx, route } from './route.ts'
 
@@ -44,7 +43,7 @@ export function packetRoutes(app: App): void {
         tag,
       },
       async (c) => {
-        const { principal, caller } = await environmentOf(c, { publicToken: true })
+        const { principal, caller } = await environmentOf(c)
         const path = packetPath(c, version)
         if (principal.scopes) await requireOwner(c, principal, caller, path)
         return c.json({ presignedUrl: await presignPacket(c.env, caller.environment, originOf(c), 'GET', path) })
@@ -109,9 +108,9 @@ async function requireOwner(c: Ctx, principal: EnvironmentPrincipal, caller: Cal
       if (error instanceof OperationError && error.code === 'NOT_FOUND') return undefined
       throw error
     })
-    if (run && allowsAny(principal.scopes, readRequirements(run))) return
+    if (run && hasScope(c, principal, resourceOf(run))) return
   }
-  requireScope(principal, [])
+  throw forbidden()
 }
 
 /** Clients send the path with `%2F` or with literal slashes. */

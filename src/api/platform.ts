@@ -137,8 +137,8 @@ export function platformRoutes(app: App): void {
       body: resetSchema,
     },
     async (c) => {
-      const { principal, caller } = await environmentOf(c, { publicToken: true })
-      requireScope(principal, [{ action: 'write', type: 'runs' }])
+      const { principal, caller } = await environmentOf(c)
+      requireScope(c, principal)
       const { taskIdentifier } = await readBody(c, resetSchema)
       const key = c.req.param('key') as string
       const { cleared } = await resetIdempotencyKey(c.env, caller, taskIdentifier, key)

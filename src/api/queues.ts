@@ -62,8 +62,8 @@ export function queueRoutes(app: App): void {
       tag,
     },
     async (c) => {
-      const { principal, caller } = await environmentOf(c, { publicToken: true })
-      requireScope(principal, [{ action: 'read', type: 'queues' }])
+      const { principal, caller } = await environmentOf(c)
+      requireScope(c, principal)
       const ref = reference(c, c.req.query('type') ?? 'id')
       const queue = await found(
         callEnvironment(c.env, caller.environment.locator, '0', (environment) => environment.getQueue(caller, ref)),

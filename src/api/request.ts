@@ -1,7 +1,7 @@
 /** What every route reads from a request: who calls, the body, the headers that choose shapes. */
 import type { z } from 'zod'
 import { signPublicToken } from '../auth/jwt.ts'
-import { allowsAny, type Requirement } from '../auth/scopes.ts'
+import { mayDo, type Resource, scopeTable } from '../auth/scope-table.ts'
 import { OperationError } from '../contracts/errors.ts'
 import { limits } from '../contracts/limits.ts'
 import type { EnvironmentAccess } from '../contracts/objects.ts'
@@ -25,14 +25,15 @@ export function runCallerOf(c: Ctx): PlatformCaller | undefined {
 }
 
 export interface AuthOptions {
-  /** Public tokens may call this route; scopes are checked by requireScope. */
-  publicToken?: boolean
+  /** Public tokens of any scope get in, to be told that the route is not built. */
+  anyToken?: boolean
   /** Older routes word their 401 differently. */
   words?: 'Invalid or Missing API Key' | 'Invalid or missing API Key'
   /** A preview key without a branch is fine here. */
   parentAllowed?: boolean
 }
 
+/** Public tokens get in where the table of scopes has a rule; the handler then calls requireScope. */
 export async function environmentOf(
   c: Ctx,
   options: AuthOptions = {},
@@ -46,10 +47,11 @@ export async function environmentOf(
   if (!token) throw new OperationError('UNAUTHENTICATED', options.words ?? 'Invalid or Missing API key')
   const principal = await authenticate(c.env, token, c.req.header('x-trigger-branch'))
   const isPublic = token.startsWith('ey')
-  if (principal?.kind !== 'environment' || (isPublic && !options.publicToken)) {
+  const takesPublic = options.anyToken || scopeTable[c.get('operation') ?? ''] !== undefined
+  if (principal?.kind !== 'environment' || (isPublic && !takesPublic)) {
     throw new OperationError(
       'UNAUTHENTICATED',
-      options.words ?? (isPublic && options.publicToken ? 'Public Access Token is invalid' : 'Invalid API key'),
+      options.words ?? (isPublic && takesPublic ? 'Public Access Token is invalid' : 'Invalid API key'),
     )
   }
   const { identity } = principal.access
@@ -74,21 +76,23 @@ export function bearer(c: Ctx): string | undefined {
   return header?.startsWith('Bearer ') ? header.slice(7).trim() || undefined : undefined
 }
 
-export function requireScope(principal: EnvironmentPrincipal, requirements: Requirement[]): void {
-  if (allowsAny(principal.scopes, requirements)) return
-  throw new OperationError('FORBIDDEN', 'Unauthorized', {
+/** By the operation's rule in the table of scopes. */
+export function requireScope(c: Ctx, principal: EnvironmentPrincipal, resource: Resource = {}): void {
+  if (!hasScope(c, principal, resource)) throw forbidden()
+}
+
+export function hasScope(c: Ctx, principal: EnvironmentPrincipal, resource: Resource): boolean {
+  return mayDo(principal.scopes, scopeTable[c.get('operation') ?? ''], resource)
+}
+
+export function forbidden(): OperationError {
+  return new OperationError('FORBIDDEN', 'Unauthorized', {
     body: { code: 'unauthorized', param: 'access_token', type: 'authorization' },
   })
 }
 
-/** Any of these lets a public token read a run. */
-export function readRequirements(run: Pick<RunDetail, 'id' | 'task' | 'tags' | 'batchId'>): Requirement[] {
-  return [
-    { action: 'read', type: 'runs', id: run.id },
-    { action: 'read', type: 'tasks', id: run.task },
-    ...run.tags.map((id) => ({ action: 'read', type: 'tags', id })),
-    ...(run.batchId ? [{ action: 'read', type: 'batch', id: run.batchId }] : []),
-  ]
+export function resourceOf(run: Pick<RunDetail, 'id' | 'task' | 'tags' | 'batchId'>): Resource {
+  return { run: run.id, task: run.task, tag: run.tags, batch: run.batchId ? [run.batchId] : [] }
 }
 
 /** What a signed link names, or nothing when the address cannot be read. */

@@ -2,9 +2,11 @@
 import type { OpenAPIHono } from '@hono/zod-openapi'
 import type { Context } from 'hono'
 import { z } from 'zod'
+import { scopeTable } from '../auth/scope-table.ts'
 import type { Env } from '../contracts/bindings.ts'
 
-export type Bindings = { Bindings: Env }
+/** `operation`: which of them is served, for the table of scopes. */
+export type Bindings = { Bindings: Env; Variables: { operation?: string } }
 export type App = OpenAPIHono<Bindings>
 export type Ctx = Context<Bindings>
 
@@ -41,12 +43,16 @@ const refusals: Record<number, string> = {
 
 export function route(app: App, spec: RouteSpec, handler: (c: Ctx) => Response | Promise<Response>): void {
   describe(app, spec)
-  app.on(spec.method.toUpperCase(), spec.path, handler)
+  app.on(spec.method.toUpperCase(), spec.path, (c) => {
+    c.set('operation', spec.operationId)
+    return handler(c)
+  })
 }
 
 export function describe(app: App, spec: RouteSpec): void {
   const params = [...spec.path.matchAll(/:(\w+)(\{[^}]*\})?/g)].map((match) => match[1] as string)
   if (spec.path.endsWith('*')) params.push('path')
+  const scopes = scopeTable[spec.operationId]
   app.openAPIRegistry.registerPath({
     method: spec.method,
     path: spec.path.replace(/:(\w+)(\{[^}]*\})?/g, '{$1}').replace(/\*$/, '{path}'),
@@ -54,6 +60,7 @@ export function describe(app: App, spec: RouteSpec): void {
     summary: spec.summary,
     tags: [spec.tag],
     security: spec.open ? [] : [{ bearer: [] }],
+    ...(scopes ? { 'x-scopes': scopes } : {}),
     request: {
       ...(params.length > 0 ? { params: z.object(Object.fromEntries(params.map((name) => [name, z.string()]))) } : {}),
       ...(spec.query ? { query: spec.query } : {}),

@@ -11,7 +11,7 @@ import { environmentFor, environmentSlug } from '../operations/projects.ts'
 import * as runs from '../operations/runs.ts'
 import { iso, presentDetail, presentListItem } from './present-run.ts'
 import * as queries from './queries.ts'
-import { environmentOf, isModern, originOf, queryError, readBody, readRequirements, requireScope, userOf } from './request.ts'
+import { environmentOf, isModern, originOf, queryError, readBody, requireScope, resourceOf, userOf } from './request.ts'
 import * as responses from './responses.ts'
 import { type App, type Ctx, route } from './route.ts'
 import { scheduleOfRun } from './schedules.ts'
@@ -50,16 +50,10 @@ export function runRoutes(app: App): void {
       tag,
     },
     async (c) => {
-      const { principal, caller } = await environmentOf(c, { publicToken: true })
+      const { principal, caller } = await environmentOf(c)
       const input = listInput(c)
-      const tasks = input.tasks ?? []
-      const wanted = tasks.map((id) => ({ action: 'read', type: 'tasks', id }))
-      if (wanted.length > 0) for (const one of wanted) requireScope(principal, [{ action: 'read', type: 'runs' }, one])
-      else
-        requireScope(principal, [
-          { action: 'read', type: 'runs' },
-          { action: 'read', type: 'tasks' },
-        ])
+      if (!input.tasks) requireScope(c, principal)
+      for (const task of input.tasks ?? []) requireScope(c, principal, { task })
       return answerList(c, caller, input)
     },
   )
@@ -96,14 +90,11 @@ export function runRoutes(app: App): void {
       tag,
     },
     async (c) => {
-      const { principal, caller } = await environmentOf(c, { publicToken: true })
+      const { principal, caller } = await environmentOf(c)
       const id = c.req.param('runId') as string
       if (principal.scopes) {
         const run = await runs.getRun(c.env, caller, id)
-        requireScope(principal, [
-          { action: 'write', type: 'runs', id },
-          { action: 'write', type: 'tasks', id: run.task },
-        ])
+        requireScope(c, principal, resourceOf(run))
       }
       await runs.cancelRun(c.env, caller, id)
       return c.json({ id })
@@ -261,9 +252,9 @@ const metadataSchema = z.object({
 export async function readableRun(
   c: Ctx,
 ): Promise<{ run: RunDetail; identity: EnvironmentIdentity; principal: EnvironmentPrincipal; caller: Caller }> {
-  const { principal, caller } = await environmentOf(c, { publicToken: true })
+  const { principal, caller } = await environmentOf(c)
   const run = await runs.getRun(c.env, caller, c.req.param('runId') as string, 'Not found', retryMiss)
-  requireScope(principal, readRequirements(run))
+  requireScope(c, principal, resourceOf(run))
   return { run, identity: principal.access.identity, principal, caller }
 }
 

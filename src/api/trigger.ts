@@ -1,4 +1,4 @@
-import { allowsAny } from '../auth/scopes.ts'
+import { mayDo, parentRule } from '../auth/scope-table.ts'
 import { OperationError } from '../contracts/errors.ts'
 import { limits } from '../contracts/limits.ts'
 import { triggerBodySchema } from '../contracts/trigger.schema.ts'
@@ -21,9 +21,9 @@ export function triggerRoutes(app: App): void {
       response: responses.triggered,
     },
     async (c) => {
-      const { principal, caller } = await environmentOf(c, { publicToken: true })
+      const { principal, caller } = await environmentOf(c)
       const task = c.req.param('taskId') as string
-      requireScope(principal, [{ action: 'trigger', type: 'tasks', id: task }])
+      requireScope(c, principal, { task })
       const body = await readBody(c, triggerBodySchema, { maxBytes: limits.triggerBodyBytes })
       requireParent(principal, body.options?.parentRunId)
       const result = await triggerTask(c.env, caller, task, body, triggerContext(c, principal))
@@ -35,7 +35,7 @@ export function triggerRoutes(app: App): void {
 
 /** Naming a parent needs the right to write it. */
 export function requireParent(principal: EnvironmentPrincipal, parentRunId: string | undefined): void {
-  if (!parentRunId || allowsAny(principal.scopes, [{ action: 'write', type: 'runs', id: parentRunId }])) return
+  if (!parentRunId || mayDo(principal.scopes, parentRule, { run: parentRunId })) return
   throw new OperationError('FORBIDDEN', 'Unauthorized')
 }
 

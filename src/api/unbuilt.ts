@@ -73,7 +73,7 @@ export function unbuiltRoutes(app: App): void {
 async function refuse(c: Ctx): Promise<Response> {
   await (c.req.header('authorization')?.startsWith('Bearer tr_pat_')
     ? userOf(c)
-    : environmentOf(c, { publicToken: true, parentAllowed: true }))
+    : environmentOf(c, { anyToken: true, parentAllowed: true }))
   throw new OperationError('NOT_IMPLEMENTED', 'This part of the API is not built yet.', {
     body: { code: 'not_implemented' },
     headers: { 'x-should-retry': 'false' },

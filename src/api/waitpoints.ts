@@ -111,9 +111,9 @@ export function waitpointRoutes(app: App): void {
       body: completeSchema,
     },
     async (c) => {
-      const { principal, caller } = await environmentOf(c, { publicToken: true })
+      const { principal, caller } = await environmentOf(c)
       const id = c.req.param('id') as string
-      requireScope(principal, [{ action: 'write', type: 'waitpoints', id }])
+      requireScope(c, principal, { waitpoint: id })
       const body = await readBody(c, completeSchema, { maxBytes: limits.tokenCompleteBodyBytes, optional: true })
       return c.json(await waitpoints.completeToken(c.env, caller, id, body.data))
     },

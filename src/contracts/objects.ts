@@ -410,6 +410,8 @@ export interface ScheduleRecord extends ScheduleTiming {
 export interface ScheduleInput extends ScheduleTiming {
   task: string
   externalId?: string
+  /** Laid over the payload of each tick. */
+  payload?: Record<string, unknown>
 }
 
 /** SchedulerDO: schedules of one environment, declared in code or made over the API, and their next ticks. A reference is an id or a key. */

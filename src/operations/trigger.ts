@@ -9,12 +9,16 @@ import { callEnvironment } from './objects.ts'
 import { storePacket } from './packets.ts'
 import { regionsOf, triggerOptions } from './trigger-options.ts'
 
+const ownTasks = 'trigger.do/'
+
 export interface TriggerContext {
   /** `x-trigger-request-idempotency-key`: the same for every retry of one logical call. */
   requestKey?: string
   /** Hash of the caller's one-time token: a second use is refused. */
   oneTimeToken?: string
   traceparent?: string
+  /** Only the platform starts its own tasks. */
+  isPlan?: boolean
   now: number
 }
 
@@ -45,6 +49,8 @@ export function partitionFor(child: { parentRunId?: string; resumeParentOnComple
 
 /** Reads and refuses; stores nothing. */
 export function optionsOf(env: Env, caller: Caller, task: string, body: TriggerBody, context: TriggerContext): TriggerOptions {
+  if (task.startsWith(ownTasks) && !context.isPlan)
+    throw new OperationError('UNPROCESSABLE', `Tasks whose id begins with ${ownTasks} are the platform's own.`)
   return triggerOptions(task, body, {
     now: context.now,
     environment: caller.environment,

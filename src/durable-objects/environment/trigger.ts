@@ -2,6 +2,7 @@
 import type { RpcResult, TaskDefinition, TriggerInput, TriggerResult } from '../../contracts/rpc.ts'
 import { countQueue } from '../../core/queue/admission.ts'
 import { declaresQueue } from '../../core/queue/declared.ts'
+import { taskOf } from '../../core/run/execution.ts'
 import { freesIdempotencyKey, isFinal } from '../../core/run/statuses.ts'
 import {
   deleteKey,
@@ -75,7 +76,8 @@ export function trigger(turn: Turn, input: TriggerInput, isPlaceholder = false):
       422,
     )
   }
-  const task = (locked ?? state.version)?.tasks.find((candidate) => candidate.id === input.task)
+  const version = locked ?? state.version
+  const task = version && taskOf(version, input.task)
   if (locked && !task) {
     return refusal('UNPROCESSABLE', `Task '${input.task}' not found on locked version '${locked.version}'.`, 422)
   }

@@ -1,0 +1,4 @@
+export type TaskIndex = unknown
+export function prepareTasks(tasks: unknown[]): TaskIndex {
+  return tasks
+}

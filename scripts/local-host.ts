@@ -232,6 +232,7 @@ function miniflareOptions(options: HostOptions, start: Start): ConstructorParame
             ...passed('MAXIMUM_DEV_QUEUE_SIZE'),
             ...passed('MAXIMUM_DEPLOYED_QUEUE_SIZE'),
             ...passed('RUN_RETENTION_DAYS'),
+            ...passed('RUN_ARCHIVE'),
             ...passed('SCHEDULE_LIMIT'),
             ...(frozenAt === undefined ? {} : { FROZEN_AT: String(frozenAt) }),
           },

@@ -40,6 +40,8 @@ export interface Env {
   SCHEDULE_LIMIT?: string
   /** Days a final run is kept; 30 when absent. */
   RUN_RETENTION_DAYS?: string
+  /** 'on': finished runs are written to the bucket before they are deleted at the end of RUN_RETENTION_DAYS. */
+  RUN_ARCHIVE?: string
   /** Local host: when the last process stopped answering (epoch ms), if that is why this one was started. */
   FROZEN_AT?: string
 }

@@ -154,6 +154,8 @@ export interface RunRecord {
   baseCostInCents: number
   scheduleId?: string
   region?: string
+  /** The run it was in the environment it was exported from. */
+  importedFrom?: string
   /** Bulk actions that cancelled it or made it. */
   bulkActionIds?: string[]
   /** Why the run is not moving, in words; absent on final runs. */

@@ -39,12 +39,13 @@ import type {
 } from '../contracts/rpc.ts'
 import { queueSizes } from '../core/queue/limits.ts'
 import type { Due } from '../core/run/due-list.ts'
+import { dayBounds } from '../core/run/retention.ts'
 import { isFinal, move } from '../core/run/statuses.ts'
 import { readBulkAction } from '../storage/bulk-table.ts'
 import { readCheckpoints } from '../storage/checkpoint-table.ts'
 import { putSetting, readSetting } from '../storage/document-table.ts'
 import { migrateEnvironment } from '../storage/migrations.ts'
-import { deleteKey, findKey, packetOwners, readPackets, writeTags } from '../storage/run-table.ts'
+import { deleteKey, findKey, hasFinalRuns, packetOwners, readPackets, writeTags } from '../storage/run-table.ts'
 import { listSubscriptions } from '../storage/subscription-table.ts'
 import { Archive } from './environment/archive.ts'
 import { finish, frozen, intoQueue, lost, startAttempt } from './environment/attempts.ts'
@@ -161,6 +162,10 @@ export class EnvironmentDO extends DurableObject<Env> implements EnvironmentObje
     await this.work()
     this.noted = this.alarmAt !== Number.POSITIVE_INFINITY
     return this.noted
+  }
+
+  async holdsRunsOf(day: string): Promise<boolean> {
+    return hasFinalRuns(this.state.sql, ...dayBounds(day))
   }
 
   /** Never throws: a failing item is put off, longer each time, and the next alarm is always set. */

@@ -229,6 +229,14 @@ export function* walkOldRuns(sql: SqlStorage, before: string, limit: number): Ge
     AND (parent_id IS NULL OR parent_id NOT IN (SELECT id FROM runs WHERE live = 1)) ORDER BY id LIMIT ?`
   for (const row of [...sql.exec<{ data: string }>(query, before, limit)]) yield JSON.parse(row.data)
 }
+export function hasFinalRuns(sql: SqlStorage, from: string, before: string): boolean {
+  return [...sql.exec('SELECT 1 FROM runs WHERE id >= ? AND id < ? AND live IS NULL LIMIT 1', from, before)].length > 0
+}
+/** Oldest first. */
+export function walkRuns(sql: SqlStorage, after: string, before: string, limit: number): StoredRun[] {
+  const query = 'SELECT data FROM runs WHERE id > ? AND id < ? ORDER BY id LIMIT ?'
+  return [...sql.exec<{ data: string }>(query, after, before, limit)].map((row) => JSON.parse(row.data) as StoredRun)
+}
 export function oldestRun(sql: SqlStorage): string | undefined {
   return [...sql.exec<{ id: string }>('SELECT id FROM runs ORDER BY id LIMIT 1')][0]?.id
 }

@@ -304,6 +304,14 @@ export interface RetrySettings {
   outOfMemory?: { machine?: string }
 }
 
+/** Starts of a task's runs: a token bucket, one for each value of `key`. */
+export interface RateLimitSettings {
+  limit: number
+  period: string
+  /** A path into the payload: `payload.userId`. */
+  key?: string
+}
+
 /** A task as indexed at deploy. */
 export interface TaskDefinition {
   id: string
@@ -314,6 +322,7 @@ export interface TaskDefinition {
   description?: string
   queue?: { name?: string; concurrencyLimit?: number }
   retry?: RetrySettings
+  rateLimit?: RateLimitSettings
   machine?: { preset?: string } | string
   maxDuration?: number
   ttl?: string | number

@@ -189,6 +189,7 @@ export class EnvironmentDO extends DurableObject<Env> implements EnvironmentObje
   private handleDue(turn: Turn, due: Due): void {
     const run = turn.state.live.get(due.id)
     if (due.kind === 'token') timeOutToken(turn, due.id)
+    else if (due.kind === 'rate') turn.state.rateLimits.woken()
     else if (due.kind === 'seal') abortUnsealed(turn, due.id)
     else if (!run) return
     else if (due.kind === 'ttl') expire(turn, run)

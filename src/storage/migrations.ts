@@ -29,6 +29,7 @@ const environmentMigrations: string[][] = [
     `CREATE INDEX bulk_actions_open ON bulk_actions (id) WHERE open = 1`,
     `CREATE TABLE bulk_action_runs (bulk_action_id TEXT NOT NULL, chunk INTEGER NOT NULL, run_ids TEXT NOT NULL, PRIMARY KEY (bulk_action_id, chunk)) WITHOUT ROWID`,
   ],
+  [`CREATE TABLE rate_buckets (bucket TEXT PRIMARY KEY, full_at REAL NOT NULL) WITHOUT ROWID`],
 ]
 
 const schedulerMigrations: string[][] = [

@@ -2,6 +2,7 @@
 import type { RpcResult, TaskDefinition, TriggerInput, TriggerResult } from '../../contracts/rpc.ts'
 import { countQueue } from '../../core/queue/admission.ts'
 import { declaresQueue } from '../../core/queue/declared.ts'
+import { rateKeyOf } from '../../core/queue/rate-limits.ts'
 import { freesIdempotencyKey, isFinal } from '../../core/run/statuses.ts'
 import {
   deleteKey,
@@ -154,6 +155,7 @@ export function trigger(turn: Turn, input: TriggerInput, isPlaceholder = false):
       ...optional('dueAt', delayed ? delayUntil : undefined),
       ...optional('debounce', delayed && debounce && !parked ? { key: debounce.key, since: now, operations: [] } : undefined),
       ...optional('lockToVersion', locked?.version),
+      ...optional('rateKey', rateKeyOf(task?.rateLimit, options.payload)),
     },
   }
   if (parked) park(turn, run, parked, options.queue)

@@ -301,6 +301,11 @@ export interface RetrySettings {
   minTimeoutInMs?: number
   maxTimeoutInMs?: number
   randomize?: boolean
+  /** Ours, beside the SDK's (contracts/backoff.ts). Delays: milliseconds, or a duration. */
+  backoff?: 'exponential' | 'linear' | 'fixed'
+  initialDelay?: number | string
+  maxDelay?: number | string
+  jitter?: boolean
   outOfMemory?: { machine?: string }
 }
 

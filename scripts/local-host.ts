@@ -222,6 +222,7 @@ function miniflareOptions(options: HostOptions, start: Start): ConstructorParame
             ...passed('ENVIRONMENT_CONCURRENCY'),
             ...passed('MAXIMUM_DEV_QUEUE_SIZE'),
             ...passed('MAXIMUM_DEPLOYED_QUEUE_SIZE'),
+            ...passed('MAXIMUM_CREATIONS_PER_MINUTE'),
             ...passed('RUN_RETENTION_DAYS'),
             ...passed('SCHEDULE_LIMIT'),
             ...(frozenAt === undefined ? {} : { FROZEN_AT: String(frozenAt) }),

@@ -19,6 +19,8 @@ export interface EnvironmentIdentity {
   organizationSlug: string
   organizationTitle: string
   branchName?: string
+  /** Where its objects were made. */
+  region?: string
 }
 
 /** Every call to an EnvironmentDO names the environment and the key epoch the Worker verified with. */

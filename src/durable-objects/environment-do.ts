@@ -35,6 +35,7 @@ import type {
   WorkerVersion,
 } from '../contracts/rpc.ts'
 import { queueSizes } from '../core/queue/limits.ts'
+import { creationLimit } from '../core/run/creations.ts'
 import type { Due } from '../core/run/due-list.ts'
 import { isFinal, move } from '../core/run/statuses.ts'
 import { readBulkAction } from '../storage/bulk-table.ts'
@@ -87,6 +88,7 @@ export class EnvironmentDO extends DurableObject<Env> implements EnvironmentObje
       ctx.storage.sql,
       Number(env.ENVIRONMENT_CONCURRENCY) || defaultConcurrency,
       queueSizes(env.MAXIMUM_DEV_QUEUE_SIZE, env.MAXIMUM_DEPLOYED_QUEUE_SIZE),
+      creationLimit(env.MAXIMUM_CREATIONS_PER_MINUTE),
     )
     this.executors = new Executors(env, (runId, lease, reason) => void this.loseLease(runId, lease, reason).catch(() => {}))
     this.group = new GroupCommit(ctx.storage, this.state, this.executors, (effects) => this.committed(effects))
@@ -497,6 +499,14 @@ export class EnvironmentDO extends DurableObject<Env> implements EnvironmentObje
   async setVariables(identity: EnvironmentIdentity, variables: Record<string, string>): Promise<void> {
     const sealed = await this.seal(variables)
     await this.decide(() => value(this.remember(identity, variables, sealed)))
+  }
+
+  async setPaused(paused: boolean): Promise<void> {
+    await this.decide((turn) => {
+      turn.state.admission.environmentPaused = paused
+      putSetting(turn.state.sql, 'paused', paused)
+      return value(true)
+    })
   }
 
   async setKeyEpoch(epoch: number): Promise<void> {

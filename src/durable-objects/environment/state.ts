@@ -17,6 +17,7 @@ import {
 import { type QueueOverride, type QueueSizes, queueLimits } from '../../core/queue/limits.ts'
 import { bucketOf } from '../../core/queue/tokens.ts'
 import type { Wait } from '../../core/queue/waiting-reason.ts'
+import { Creations } from '../../core/run/creations.ts'
 import { DebouncedRuns } from '../../core/run/debounce.ts'
 import { DueList, type HeldBack } from '../../core/run/due-list.ts'
 import { isFinal } from '../../core/run/statuses.ts'
@@ -94,6 +95,7 @@ export class EnvironmentState {
   effects: Effect[] = []
   operations = new Map<string, string>()
   readonly queueSizes: QueueSizes
+  readonly creations: Creations
   limits: ReturnType<typeof queueLimits> = new Map()
   overrides = new Map<string, QueueOverride>()
   readonly debounced = new DebouncedRuns()
@@ -118,9 +120,10 @@ export class EnvironmentState {
   readonly sql: SqlStorage
   private readonly concurrency: number
 
-  constructor(sql: SqlStorage, concurrency: number, sizes: QueueSizes = {}) {
+  constructor(sql: SqlStorage, concurrency: number, sizes: QueueSizes, creations: number) {
     this.sql = sql
     this.queueSizes = sizes
+    this.creations = new Creations(creations)
     this.concurrency = concurrency
     this.admission = newAdmission(concurrency, 2)
   }

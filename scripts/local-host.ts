@@ -231,6 +231,7 @@ function miniflareOptions(options: HostOptions, start: Start): ConstructorParame
             ...passed('ENVIRONMENT_CONCURRENCY'),
             ...passed('MAXIMUM_DEV_QUEUE_SIZE'),
             ...passed('MAXIMUM_DEPLOYED_QUEUE_SIZE'),
+            ...passed('MAXIMUM_CREATIONS_PER_MINUTE'),
             ...passed('RUN_RETENTION_DAYS'),
             ...passed('RUN_ARCHIVE'),
             ...passed('SCHEDULE_LIMIT'),

@@ -25,7 +25,11 @@ export interface OurOptions {
 }
 
 const projectRef = 'proj_benchbenchbenchbench'
-export const ourSettings: Record<string, string> = { RATE_LIMIT: 'off', ENVIRONMENT_CONCURRENCY: '1000' }
+export const ourSettings: Record<string, string> = {
+  RATE_LIMIT: 'off',
+  ENVIRONMENT_CONCURRENCY: '1000',
+  MAXIMUM_CREATIONS_PER_MINUTE: 'off',
+}
 
 export async function startOurs(options: OurOptions = {}): Promise<OurPeer> {
   const state = scratchFolder('state')

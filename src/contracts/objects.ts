@@ -221,6 +221,8 @@ export interface EnvironmentObject {
   /** From TaskDO after a deploy that was not promoted: runs can be locked to the version. */
   addVersion(version: WorkerVersion): Promise<void>
   setVariables(identity: EnvironmentIdentity, variables: Record<string, string>): Promise<void>
+  /** From ProjectDO: nothing starts or goes on while it is paused; what executes ends. */
+  setPaused(paused: boolean): Promise<void>
   /** Older epochs are refused from now on (revocation). */
   setKeyEpoch(epoch: number): Promise<void>
 
@@ -370,6 +372,7 @@ export interface ProjectObject {
   upsertBranch(env: 'preview' | 'dev', branch: string, userId: string, git?: Record<string, unknown>): Promise<{ id: string }>
   archiveBranch(env: 'preview' | 'dev', branch: string): Promise<{ id: string; locator: string } | null>
   listBranches(): Promise<{ id: string; name: string; createdAt: number; updatedAt: number; isPaused: boolean }[]>
+  setPaused(locator: string, paused: boolean): Promise<void>
   regenerateKey(locator: string, revokeNow?: boolean): Promise<EnvironmentAccess | null>
   listVariables(locator: string): Promise<{ name: string; value: string; isSecret: boolean }[]>
   setVariables(

@@ -19,6 +19,8 @@ export interface EnvironmentIdentity {
   organizationSlug: string
   organizationTitle: string
   branchName?: string
+  /** Where its objects were made. */
+  region?: string
 }
 
 /** Every call to an EnvironmentDO names the environment and the key epoch the Worker verified with. */
@@ -303,7 +305,20 @@ export interface RetrySettings {
   minTimeoutInMs?: number
   maxTimeoutInMs?: number
   randomize?: boolean
+  /** Ours, beside the SDK's (contracts/backoff.ts). Delays: milliseconds, or a duration. */
+  backoff?: 'exponential' | 'linear' | 'fixed'
+  initialDelay?: number | string
+  maxDelay?: number | string
+  jitter?: boolean
   outOfMemory?: { machine?: string }
+}
+
+/** Starts of a task's runs: a token bucket, one for each value of `key`. */
+export interface RateLimitSettings {
+  limit: number
+  period: string
+  /** A path into the payload: `payload.userId`. */
+  key?: string
 }
 
 /** A task as indexed at deploy. */
@@ -318,6 +333,7 @@ export interface TaskDefinition {
   keywords?: string[]
   queue?: { name?: string; concurrencyLimit?: number }
   retry?: RetrySettings
+  rateLimit?: RateLimitSettings
   machine?: { preset?: string } | string
   maxDuration?: number
   ttl?: string | number

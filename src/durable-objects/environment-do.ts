@@ -38,6 +38,7 @@ import type {
   WorkerVersion,
 } from '../contracts/rpc.ts'
 import { queueSizes } from '../core/queue/limits.ts'
+import { creationLimit } from '../core/run/creations.ts'
 import type { Due } from '../core/run/due-list.ts'
 import { dayBounds } from '../core/run/retention.ts'
 import { isFinal, move } from '../core/run/statuses.ts'
@@ -95,6 +96,7 @@ export class EnvironmentDO extends DurableObject<Env> implements EnvironmentObje
       ctx.storage.sql,
       Number(env.ENVIRONMENT_CONCURRENCY) || defaultConcurrency,
       queueSizes(env.MAXIMUM_DEV_QUEUE_SIZE, env.MAXIMUM_DEPLOYED_QUEUE_SIZE),
+      creationLimit(env.MAXIMUM_CREATIONS_PER_MINUTE),
     )
     this.executors = new Executors(env, (runId, lease, reason) => void this.loseLease(runId, lease, reason).catch(() => {}))
     this.group = new GroupCommit(ctx.storage, this.state, this.executors, (effects) => this.committed(effects))
@@ -201,6 +203,7 @@ export class EnvironmentDO extends DurableObject<Env> implements EnvironmentObje
   private handleDue(turn: Turn, due: Due): void {
     const run = turn.state.live.get(due.id)
     if (due.kind === 'token') timeOutToken(turn, due.id)
+    else if (due.kind === 'rate') turn.state.rateLimits.woken()
     else if (due.kind === 'seal') abortUnsealed(turn, due.id)
     else if (!run) return
     else if (due.kind === 'ttl') expire(turn, run)
@@ -554,6 +557,14 @@ export class EnvironmentDO extends DurableObject<Env> implements EnvironmentObje
   async setVariables(identity: EnvironmentIdentity, variables: Record<string, string>): Promise<void> {
     const sealed = await this.seal(variables)
     await this.decide(() => value(this.remember(identity, variables, sealed)))
+  }
+
+  async setPaused(paused: boolean): Promise<void> {
+    await this.decide((turn) => {
+      turn.state.admission.environmentPaused = paused
+      putSetting(turn.state.sql, 'paused', paused)
+      return value(true)
+    })
   }
 
   async setKeyEpoch(epoch: number): Promise<void> {

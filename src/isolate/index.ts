@@ -110,6 +110,7 @@ function definition(task: RegisteredTask, config: ProjectConfig, catalog: Resour
     description: given.description,
     queue: given.queue,
     retry: given.retry ?? (config.retries?.default as RetrySettings | undefined),
+    rateLimit: given.rateLimit,
     machine: preset ? { preset } : config.machine ? { preset: config.machine } : undefined,
     maxDuration: given.maxDuration ?? config.maxDuration,
     ttl: given.ttl ?? config.ttl,

@@ -7,7 +7,7 @@ import type { Caller, TriggerInput, TriggerOptions, TriggerResult } from '../con
 import type { TriggerBody } from '../contracts/trigger.schema.ts'
 import { callEnvironment } from './objects.ts'
 import { storePacket } from './packets.ts'
-import { regionsOf, triggerOptions } from './trigger-options.ts'
+import { triggerOptions } from './trigger-options.ts'
 
 const ownTasks = 'trigger.do/'
 
@@ -54,7 +54,7 @@ export function optionsOf(env: Env, caller: Caller, task: string, body: TriggerB
   return triggerOptions(task, body, {
     now: context.now,
     environment: caller.environment,
-    regions: regionsOf(env),
+    regions: env.REGIONS,
     ...(context.traceparent ? { traceparent: context.traceparent } : {}),
   })
 }

@@ -34,6 +34,7 @@ const environmentMigrations: string[][] = [
     `CREATE TABLE event_subscriptions (id TEXT PRIMARY KEY, event TEXT NOT NULL, data TEXT NOT NULL) WITHOUT ROWID`,
     `CREATE INDEX event_subscriptions_by_event ON event_subscriptions (event, id)`,
   ],
+  [`CREATE TABLE rate_buckets (bucket TEXT PRIMARY KEY, full_at REAL NOT NULL) WITHOUT ROWID`],
 ]
 
 const schedulerMigrations: string[][] = [

@@ -25,6 +25,8 @@ export interface RunEngine {
   /** This attempt was started more than once: its calls may repeat earlier ones. */
   restarted?: boolean
   lockToVersion?: string
+  /** What the key of its task's rate limit is in its payload. */
+  rateKey?: string
   /** Waits for the deployment of this external id; `queue` is what the trigger asked for. */
   parked?: { externalId: string; queue?: string }
   /** Delayed: triggers with this key become this run. `since`: when the first came. */

@@ -33,10 +33,12 @@ export function intoQueue(turn: Turn, run: StoredRun): void {
 
 /** Gives free slots to waiting runs, in the order admission decides. */
 export function pump(turn: Turn): void {
-  for (let next = admitNext(turn.state.admission); next; next = admitNext(turn.state.admission)) {
+  const { admission, rateLimits } = turn.state
+  for (let next = admitNext(admission, turn.now); next; next = admitNext(admission, turn.now)) {
     const run = turn.state.live.get(next.id)
+    rateLimits.leave(next.id)
     if (!run) {
-      release(turn.state.admission, next.queue, next.key)
+      release(admission, next.queue, next.key)
       continue
     }
     run.engine.holdsSlot = true
@@ -47,6 +49,7 @@ export function pump(turn: Turn): void {
       turn.executors.resume(turn, run)
     } else startAttempt(turn, run, true)
   }
+  rateLimits.plan(admission, turn.state.due, turn.now)
 }
 
 /** A new lease; `next` counts a new attempt, otherwise the same one starts again. */

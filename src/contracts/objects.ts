@@ -128,6 +128,8 @@ export interface CurrentTasks {
 /** EnvironmentDO: the only place that decides who runs next. */
 export interface EnvironmentObject {
   trigger(caller: Caller, input: TriggerInput): Promise<RpcResult<TriggerResult>>
+  /** Answers in the order of the inputs; none of them concerns another. */
+  triggerMany(caller: Caller, inputs: TriggerInput[]): Promise<RpcResult<TriggerResult>[]>
   createBatch(
     caller: Caller,
     input: BatchCreateInput,

@@ -286,6 +286,15 @@ export class EnvironmentDO extends DurableObject<Env> implements EnvironmentObje
     return this.as(caller, (turn) => trigger(turn, input))
   }
 
+  /** In the transactions that calls on their own would share. */
+  triggerMany(caller: Caller, inputs: TriggerInput[]): Promise<RpcResult<TriggerResult>[]> {
+    const failed = (error: unknown): RpcResult<never> => ({
+      ok: false,
+      error: { code: 'INTERNAL', message: String(error), status: 500, retryable: true },
+    })
+    return Promise.all(inputs.map((input) => this.trigger(caller, input).catch(failed)))
+  }
+
   createBatch(
     caller: Caller,
     input: BatchCreateInput,

@@ -75,24 +75,30 @@ export function earliestDue(sql: SqlStorage): number | undefined {
   return sql.exec<{ at: number | null }>('SELECT MIN(due_at) AS at FROM schedules WHERE active = 1').one().at ?? undefined
 }
 
-export function putLastAt(sql: SqlStorage, id: string, lastAt: number): void {
-  sql.exec('UPDATE schedules SET last_at = ? WHERE id = ?', lastAt, id)
-}
-
-/** Moves on from the tick the caller acted on; nothing when the schedule was changed meanwhile and waits for another. */
-export function movePending(sql: SqlStorage, from: Schedule, to: Pick<Schedule, 'nextAt' | 'dueAt' | 'failures'>): void {
-  sql.exec(
-    `UPDATE schedules SET next_at = ?, due_at = ?, failures = ?
+/**
+ * Moves on from the tick the caller acted on. When the schedule was changed meanwhile and waits for another, that one is no longer
+ * ours to move, but a run that was made was made.
+ */
+export function movePending(
+  sql: SqlStorage,
+  from: Schedule,
+  to: Pick<Schedule, 'nextAt' | 'dueAt' | 'failures'> & { lastAt?: number },
+): void {
+  const moved = sql.exec(
+    `UPDATE schedules SET next_at = ?, due_at = ?, failures = ?, last_at = COALESCE(?, last_at)
      WHERE id = ? AND next_at = ? AND cron = ? AND timezone = ? AND tick_window IS ?`,
     to.nextAt,
     to.dueAt ?? null,
     to.failures,
+    to.lastAt ?? null,
     from.id,
     from.nextAt,
     from.cron,
     from.timezone,
     from.window ?? null,
   )
+  if (moved.rowsWritten === 0 && to.lastAt !== undefined)
+    sql.exec('UPDATE schedules SET last_at = ? WHERE id = ?', to.lastAt, from.id)
 }
 
 export function deleteSchedule(sql: SqlStorage, id: string): void {
@@ -103,8 +109,13 @@ export function deleteSchedules(sql: SqlStorage): void {
   sql.exec('DELETE FROM schedules')
 }
 
+/** Writes nothing when it is known. */
 export function putIdentity(sql: SqlStorage, identity: EnvironmentIdentity): void {
-  sql.exec("INSERT OR REPLACE INTO state (key, value) VALUES ('identity', ?)", JSON.stringify(identity))
+  sql.exec(
+    `INSERT INTO state (key, value) VALUES ('identity', ?)
+     ON CONFLICT (key) DO UPDATE SET value = excluded.value WHERE value <> excluded.value`,
+    JSON.stringify(identity),
+  )
 }
 
 export function readIdentity(sql: SqlStorage): EnvironmentIdentity | undefined {

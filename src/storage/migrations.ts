@@ -52,6 +52,7 @@ const schedulerMigrations: string[][] = [
     `CREATE INDEX schedules_due ON schedules (due_at) WHERE active = 1`,
     `CREATE INDEX schedules_listed ON schedules (created_at, id)`,
   ],
+  [`ALTER TABLE schedules ADD COLUMN payload TEXT`],
 ]
 
 export function migrateEnvironment(storage: DurableObjectStorage): void {

@@ -17,15 +17,16 @@ type Row = {
   last_at: number | null
   failures: number
   created_at: number
+  payload: string | null
 }
 
 export function putSchedule(sql: SqlStorage, schedule: Schedule): void {
   sql.exec(
     `INSERT INTO schedules (id, type, task, cron, timezone, tick_window, deduplication_key, external_id, active, next_at, due_at,
-       last_at, failures, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+       last_at, failures, created_at, payload) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
      ON CONFLICT (id) DO UPDATE SET cron = excluded.cron, timezone = excluded.timezone, tick_window = excluded.tick_window,
        external_id = excluded.external_id, active = excluded.active, next_at = excluded.next_at, due_at = excluded.due_at,
-       failures = excluded.failures`,
+       failures = excluded.failures, payload = excluded.payload`,
     schedule.id,
     schedule.type,
     schedule.task,
@@ -40,6 +41,7 @@ export function putSchedule(sql: SqlStorage, schedule: Schedule): void {
     schedule.lastAt ?? null,
     schedule.failures,
     schedule.createdAt,
+    schedule.payload === undefined ? null : JSON.stringify(schedule.payload),
   )
 }
 
@@ -150,5 +152,6 @@ function stored(row: Row): Schedule {
     ...(row.last_at === null ? {} : { lastAt: row.last_at }),
     failures: row.failures,
     createdAt: row.created_at,
+    ...(row.payload === null ? {} : { payload: JSON.parse(row.payload) as Record<string, unknown> }),
   }
 }

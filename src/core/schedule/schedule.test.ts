@@ -91,6 +91,13 @@ describe('a schedule', () => {
     expect(json.upcoming).toEqual(Array.from({ length: 10 }, (_, i) => new Date(noon + (31 + i) * hour).toISOString()))
   })
 
+  it('lays a payload of its own over the tick, dates included', () => {
+    const own = { ...made(), payload: { template: 'digest', timestamp: 'mine', upcoming: null } }
+    const { json, meta } = JSON.parse(tickPayload(own, noon).data as string)
+    expect(json).toMatchObject({ scheduleId: own.id, template: 'digest', timestamp: 'mine', upcoming: null })
+    expect(meta.values).toEqual({})
+  })
+
   it('of a first tick knows no last one, and says which values are dates', () => {
     const { json, meta } = JSON.parse(tickPayload(made(), noon + hour + 20).data as string)
     expect(json).not.toHaveProperty('lastTimestamp')
@@ -122,8 +129,8 @@ describe('the answer to a tick', () => {
 describe('shared ticks', () => {
   it('are those each schedule would have computed, at any moment of the minute', () => {
     const ticksOf = sharedTicks()
+    // Around the changes of the clock of 2026 as well.
     for (const cron of ['* * * * *', '*/7 3 * * *', '30 2 * * *', '0 * * * 1'])
-      // Around the changes of the clock of 2026 as well.
       for (const timezone of ['UTC', 'Europe/Berlin', 'America/New_York', 'Australia/Lord_Howe', 'Asia/Kathmandu'])
         for (const start of ['2026-03-08T06:58:00Z', '2026-03-29T00:59:00Z', '2026-10-24T23:00:00Z', '2026-11-01T05:59:00Z'])
           for (const offset of [0, 1, 30_000, 59_999, 60_000, 119_999]) {

@@ -41,6 +41,7 @@ export function newSchedule(
     ...timingOf(input),
     ...(deduplicationKey ? { deduplicationKey } : {}),
     ...(input.externalId ? { externalId: input.externalId } : {}),
+    ...(input.payload ? { payload: input.payload } : {}),
     active: true,
     ...pending(firstTick(id, input, now), now),
     createdAt: now,
@@ -49,12 +50,13 @@ export function newSchedule(
 
 /** Replaces all but the task, which a schedule keeps for life (6.7). */
 export function changedSchedule(schedule: Schedule, input: ScheduleInput, now: number): Schedule {
-  const { window: _window, externalId: _externalId, dueAt: _dueAt, ...kept } = schedule
+  const { window: _window, externalId: _externalId, payload: _payload, dueAt: _dueAt, ...kept } = schedule
   const isReplanned = !isSameTiming(schedule, input)
   return {
     ...kept,
     ...timingOf(input),
     ...(input.externalId ? { externalId: input.externalId } : {}),
+    ...(input.payload ? { payload: input.payload } : {}),
     ...(isReplanned ? pending(firstTick(schedule.id, input, now), now) : pendingOf(schedule)),
   }
 }

@@ -23,6 +23,10 @@ export function tickPayload(schedule: Schedule, now: number, ticksOf: TicksOf = 
     ...(schedule.externalId === undefined ? {} : { externalId: schedule.externalId }),
     timezone: schedule.timezone,
     upcoming: ticks.map((tick) => new Date(tick).toISOString()),
+    ...schedule.payload,
   }
+  // A field of its own in the place of a date is what it is.
+  for (const name of Object.keys(values))
+    if (Object.hasOwn(schedule.payload ?? {}, name.split('.')[0] as string)) delete values[name]
   return { data: JSON.stringify({ json, meta: { values } }), dataType: 'application/super+json' }
 }

@@ -62,13 +62,14 @@ function fillFreely(action: Action, task: PreparedTask, values: Placed[]): Filli
     payload.set(name, value)
   }
   const isExplained = (word: Word): boolean =>
-    word.stems.some((one) => task.terms.some((term) => term.stem === one) || task.keywordStems.has(one))
+    word.stems.some(
+      (one) => task.terms.some((term) => term.stem === one) || task.keywordStems.has(one) || task.description.has(one),
+    )
   action.tokens.forEach((token, at) => {
     if (token.kind === 'value') {
       const value = values.find((one) => one.at === at)
       if (!value) return
       put(keyOf(value.label, nouns), value.value)
-      for (const place of labelPlaces(action, at)) used.add(place)
     } else if (token.kind === 'word') {
       const lead = action.tokens[at - 1]
       const isLed = lead?.kind === 'word' && /^(?:to|with|as|into)$/.test(lead.text)
@@ -125,11 +126,11 @@ function fillFields(action: Action, task: PreparedTask, fields: PreparedField[],
     const meant = pairs
       .filter((pair) => pair.wrong === undefined && isMeant(pair))
       .sort((one, other) => other.score - one.score || one.value.order - other.value.order)
-    for (const { value, field } of meant) {
+    for (const { value, field, label } of meant) {
       if (!left.has(value) || payload.has(field)) continue
       payload.set(field, value.value)
       left.delete(value)
-      for (const place of labelPlaces(action, value.at)) used.add(place)
+      if (label > 0) for (const place of labelPlaces(action, value.at)) used.add(place)
     }
   }
   assign(({ label, score }) => label >= NAMED && score > 0)
@@ -148,7 +149,7 @@ function fillFields(action: Action, task: PreparedTask, fields: PreparedField[],
   spreadObject(fields, payload, left)
   // The only optional field that takes the only value left.
   const open = fields.filter((field) => !payload.has(field))
-  if (left.size === 1) {
+  if (left.size === 1 && !open.some((field) => field.required)) {
     const [value] = [...left] as [Placed]
     const taking = open.filter((field) => misfit(field, value) === undefined && lookScore(field, value) >= 0)
     if (taking.length === 1 && !value.isLiteral) assign((pair) => pair.field === taking[0])

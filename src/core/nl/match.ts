@@ -15,6 +15,8 @@ const SYNONYM = 0.85
 const KEYWORD = 0.95
 const FIELD = 0.8
 const DESCRIPTION = 0.6
+/** Weight of a label or a place that the task does not have and another has. */
+const TELLING = 0.85
 /** What a description alone can say of the id. */
 const DESCRIBED = 0.8
 /** A noun of the id that a value stands for: "process ${file}" and `process-file`. */
@@ -52,7 +54,9 @@ function explainedPart(index: TaskIndex, action: Action, task: PreparedTask, isU
     const weight = weightOf(index, content.stem)
     const part = Math.max(explanation(content, action, task), isUsed && content.tokens.some(isUsed) ? FIELD : 0)
     if (part === 0 && neutral.has(content.stem)) continue
-    total += part > 0 ? weight : weight * content.unexplained
+    // Other tasks are named for it: it says more than a label would.
+    const isTelling = content.unexplained > 0 && content.unexplained < 0.9 && index.counts.has(content.stem)
+    total += part > 0 ? weight : weight * (isTelling ? TELLING : content.unexplained)
     explained += weight * part
   }
   return total === 0 ? 0 : explained / total
@@ -64,7 +68,12 @@ function explanation(content: Content, action: Action, task: PreparedTask): numb
   if (task.keywordStems.has(stem)) return KEYWORD
   if (isSynonymIn(content, action, task)) return SYNONYM
   if (task.fieldStems.has(stem)) return FIELD
-  return task.description.has(stem) ? DESCRIPTION : 0
+  return isDescribed(content, action, task) ? DESCRIPTION : 0
+}
+
+function isDescribed({ stem }: Content, action: Action, { description }: PreparedTask): boolean {
+  if (description.has(stem)) return true
+  return stem === action.head && [...(verbSynonyms.get(stem) ?? [])].some((one) => description.has(one))
 }
 
 function isSynonymIn({ stem }: Content, action: Action, task: PreparedTask): boolean {
@@ -83,7 +92,13 @@ function coveredId(
   let covered = 0
   for (const { stem } of task.terms) {
     const isSaid = named.has(stem)
-    const isMinor = task.terms.length > 1 && (generic.has(stem) || neutral.has(stem))
+    // "invoice the customer" is `create-invoice`: the noun is the verb, and the task's own verb adds little.
+    const isLight =
+      stem === task.verb &&
+      action.head !== undefined &&
+      action.head !== stem &&
+      task.terms.some((term) => term.stem === action.head)
+    const isMinor = task.terms.length > 1 && (generic.has(stem) || neutral.has(stem) || isLight)
     const weight = weightOf(index, stem) * (isMinor && !isSaid ? 0.2 : 1)
     total += weight
     if (isSaid) covered += weight
@@ -98,20 +113,23 @@ function describedPart(action: Action, task: PreparedTask): number {
   const said = action.contents.filter(({ stem, unexplained }) => !neutral.has(stem) && unexplained > 0)
   if (said.length < 2 || task.description.size === 0) return 0
   return (
-    said.filter(({ stem }) => task.description.has(stem) || task.terms.some((term) => term.stem === stem)).length / said.length
+    said.filter((content) => isDescribed(content, action, task) || task.terms.some(({ stem }) => stem === content.stem)).length /
+    said.length
   )
 }
 
 /** The sentence's verb against the task's. */
 function verbFactor(
   { head }: Action,
-  { verb, keywordStems, description }: PreparedTask,
+  { terms, verb, keywordStems, description }: PreparedTask,
   named: Set<string>,
   same: Set<string> | undefined,
 ): number {
   if (verb === undefined || named.has(verb) || same?.has(verb) || keywordStems.has(head ?? '')) return 1
   if (destructive.has(verb)) return UNSAID_DESTRUCTION
-  return head === undefined || neutral.has(head) || description.has(head) ? 1 : OTHER_VERB
+  return head === undefined || terms.some(({ stem }) => stem === head) || neutral.has(head) || description.has(head)
+    ? 1
+    : OTHER_VERB
 }
 
 /** The best first; of equals the one registered first. */

@@ -50,6 +50,12 @@ function readText(text: string, tokens: Token[]): void {
 }
 
 function readPiece(text: string, tokens: Token[]): void {
+  const address = /^[(<]?(https?:\/\/.+)$/i.exec(text)?.[1]?.replace(/[.,;:!?)>]+$/, '')
+  if (address !== undefined) {
+    tokens.push({ kind: 'value', value: address })
+    if (/[.,;:!?]$/.test(text)) addMark(text.at(-1) as string, tokens)
+    return
+  }
   let start = 0
   let end = text.length
   // A sign is no mark in front of a number.
@@ -67,7 +73,7 @@ function addMark(text: string, tokens: Token[]): void {
 }
 
 function addCore(core: string, tokens: Token[]): void {
-  if (/^https?:\/\//i.test(core) || /^[^@\s]+@[^@\s]+\.[^@\s.]+$/.test(core)) {
+  if (/^[^@\s]+@[^@\s]+\.[^@\s.]+$/.test(core)) {
     tokens.push({ kind: 'value', value: core })
     return
   }

@@ -47,3 +47,78 @@ describe('the table', () => {
     expect(crons.map(validateCron).filter((problem) => problem !== undefined)).toEqual([])
   })
 })
+
+describe('any sentence', () => {
+  const words = sentences.flatMap(([{ strings }]) => strings.flatMap((text) => text.split(/\b/)))
+  const text = fc.oneof(
+    fc.string({ maxLength: 60, unit: 'binary' }),
+    fc
+      .array(fc.constantFrom(...words, ' ', ', ', '"', "'", ' at ', ' every ', ' 9', ':30', ' __proto__ ', ' constructor '), {
+        maxLength: 30,
+      })
+      .map((parts) => parts.join('')),
+    fc
+      .tuple(
+        fc.constantFrom(...words, '"', "'", '9:', 'a@', '. ', 'https://', ' time', ' at 9 Berlin time'),
+        fc.integer({ min: 1, max: 1_000 }),
+      )
+      .map(([part, count]) => part.repeat(count).slice(0, 1_000)),
+  )
+  const value = fc.oneof(
+    fc.jsonValue({ maxDepth: 2 }),
+    fc.constantFrom('9:30', 15, '__proto__', 'a'.repeat(10_000), '2026-12-24'),
+  )
+  const sentence = fc
+    .array(text, { maxLength: 4 })
+    .chain((strings) =>
+      fc.array(value, { maxLength: 4 }).map((values) => ({ strings, values: values.slice(0, Math.max(0, strings.length - 1)) })),
+    )
+  const ids = new Set([...catalog, ...distractors].map(({ id }) => id))
+
+  it('ends soon in a refusal that says why or in a registered task, and twice in the same', () => {
+    const slow: string[] = []
+    fc.assert(
+      fc.property(sentence, (one) => {
+        const before = performance.now()
+        const result = understand(one, many, circumstances)
+        if (performance.now() - before > 20) slow.push(written(one))
+        expect(understand(one, many, circumstances)).toEqual(result)
+        expect(JSON.parse(JSON.stringify(result))).toEqual(result)
+        if (!result.understood) expect(result.message.length).toBeGreaterThan(10)
+        else {
+          expect(ids.has(result.task)).toBe(true)
+          expect(Object.getPrototypeOf(result.payload)).toBe(Object.prototype)
+          if (result.kind === 'schedule') expect(validateCron(result.cron)).toBeUndefined()
+          if (result.kind === 'run' && result.at) expect(Date.parse(result.at)).toBeGreaterThanOrEqual(circumstances.now)
+        }
+      }),
+      { numRuns: 1_500, seed: 7 },
+    )
+    // A busy machine may stop a reading once; a slow rule is slow each time.
+    const stillSlow = slow.filter((name) => {
+      const one = { strings: [name], values: [] }
+      const times = [1, 2, 3].map(() => {
+        const before = performance.now()
+        understand(one, many, circumstances)
+        return performance.now() - before
+      })
+      return Math.min(...times) > 20
+    })
+    expect(stillSlow).toEqual([])
+  })
+
+  it('is read in under 5 ms with 500 tasks, at the 99th percentile', () => {
+    const times: number[] = []
+    for (let round = 0; round < 8; round++) {
+      for (const [one] of sentences) {
+        const before = performance.now()
+        understand(one, many, circumstances)
+        if (round > 0) times.push(performance.now() - before)
+      }
+    }
+    times.sort((a, b) => a - b)
+    expect(times.length).toBeGreaterThan(1_000)
+    expect(times[Math.floor(times.length / 2)]).toBeLessThan(2)
+    expect(times[Math.floor(times.length * 0.99)]).toBeLessThan(10)
+  })
+})

@@ -149,20 +149,21 @@ function decide(
       candidates,
     )
   }
-  if (!best || best.score < BAR) return noMatch(sentence, index, circumstances, candidates)
-  const chosen = best.isExact ? best : chooseClear(tried)
-  if (!chosen) {
-    const near = tried.filter(({ score }) => best.score - score < MARGIN)
-    const names = near.map(({ task, score }) => `"${task.entry.id}" (${rounded(score)})`).join(' and ')
-    return refusal('AMBIGUOUS', `The sentence fits ${names} about equally: use the id of the one that is meant.`, candidates)
-  }
-  const leftover = leftoverTime(action.tokens, (at) => isExplained(chosen, action, at))
+  const isMeant = best !== undefined && best.score >= BAR
+  const chosen = isMeant ? (best.isExact ? best : chooseClear(tried)) : undefined
+  const leftover = leftoverTime(action.tokens, (at) => isExplained(chosen ?? best, action, at))
   if (leftover !== undefined) {
     return refusal(
       'NOT_UNDERSTOOD',
       `"${leftover}" reads like a time and is none that is understood: say it like "every day at 9:00", "on weekdays" or "in 10 minutes".`,
       candidates,
     )
+  }
+  if (!isMeant) return noMatch(sentence, index, circumstances, candidates)
+  if (!chosen) {
+    const near = tried.filter(({ score }) => best.score - score < MARGIN)
+    const names = near.map(({ task, score }) => `"${task.entry.id}" (${rounded(score)})`).join(' and ')
+    return refusal('AMBIGUOUS', `The sentence fits ${names} about equally: use the id of the one that is meant.`, candidates)
   }
   return meaning(chosen, split, timing, candidates)
 }
@@ -237,7 +238,9 @@ function says(task: PreparedTask, stem: string): boolean {
   return task.terms.some((term) => term.stem === stem) || task.keywordStems.has(stem)
 }
 
-function isExplained({ task, filling }: Tried, action: Action, at: number): boolean {
+function isExplained(tried: Tried | undefined, action: Action, at: number): boolean {
+  if (!tried) return false
+  const { task, filling } = tried
   if (filling.used.has(at)) return true
   const token = action.tokens[at]
   return token?.kind === 'word' && token.stems.some((one) => says(task, one) || task.fieldStems.has(one))

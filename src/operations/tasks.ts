@@ -2,9 +2,9 @@
 import type { Env } from '../contracts/bindings.ts'
 import type { CurrentTasks } from '../contracts/objects.ts'
 import type { Caller } from '../contracts/rpc.ts'
-import { prepareTasks, type TaskIndex } from '../core/nl/match.ts'
 import { fieldsOfSchema, isClosedSchema } from '../core/nl/schema-fields.ts'
 import type { TaskEntry } from '../core/nl/sentence.ts'
+import { prepareTasks, type TaskIndex } from '../core/nl/task-index.ts'
 import { callEnvironment } from './objects.ts'
 
 export interface KnownTasks {

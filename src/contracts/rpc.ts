@@ -334,6 +334,8 @@ export interface TaskDefinition {
   queue?: { name?: string; concurrencyLimit?: number }
   retry?: RetrySettings
   rateLimit?: RateLimitSettings
+  /** Not built: a deploy with it is refused. */
+  concurrency?: unknown
   machine?: { preset?: string } | string
   maxDuration?: number
   ttl?: string | number
@@ -347,6 +349,8 @@ export interface TaskDefinition {
 export interface QueueDefinition {
   name: string
   concurrencyLimit?: number | null
+  /** Not built: a deploy with it is refused. */
+  combinedConcurrencyLimit?: number | null
 }
 
 /** What indexing a bundle yields. */

@@ -236,6 +236,8 @@ export class ProjectDO extends DurableObject<Env> implements ProjectObject {
       if (!(await this.directory().registerLocator(locator, projectId))) continue
       const sealed = parent ? null : await encrypt(this.root(), keyLabel, await mintSecretKey(this.root(), slug, locator))
       const region = parent ? this.regionOf(parent) : regionOfNew(readRegions(this.env.REGIONS))
+      const meanwhile = find()
+      if (meanwhile) return meanwhile
       if (region) await this.makeObjects(locator, region)
       const now = Date.now()
       // A concurrent call may have made it meanwhile: the unique index decides, the loser's locator stays unused.

@@ -77,13 +77,15 @@ export function tagsOf(tags: string | string[] | undefined): string[] {
 
 /** An option that would be ignored in silence is refused instead. */
 function refuseUnbuilt(options: WireOptions): void {
-  if (options.concurrency?.length) throw notBuilt('concurrency')
-  if (options.gates?.length) throw notBuilt('gates')
+  if (options.concurrency?.length) throw notBuilt('concurrency', namedLimits)
+  if (options.gates?.length) throw notBuilt('gates', namedLimits)
   if (options.dependentAttempt || options.dependentBatch) throw notBuilt('dependentAttempt (a wait from inside a run of SDK 3)')
 }
 
-export function notBuilt(option: string): OperationError {
-  return new OperationError('NOT_IMPLEMENTED', `The option ${option} is not built yet.`, {
+const namedLimits = ': use the concurrencyLimit of a queue, a concurrencyKey, or rateLimit of the task'
+
+export function notBuilt(option: string, instead = ''): OperationError {
+  return new OperationError('NOT_IMPLEMENTED', `The option ${option} is not built yet${instead}.`, {
     body: { code: 'not_implemented' },
     headers: { 'x-should-retry': 'false' },
   })

@@ -73,6 +73,13 @@ export class RateLimits {
     this.sweepAbove = Math.max(leastSwept, 2 * this.kept.size)
   }
 
+  /** After a reset nobody knows which runs lack a token: the first turn finds out. */
+  planFirst(due: DueList, now: number): void {
+    if (this.queued.size === 0) return
+    this.wakeAt = now
+    due.add({ at: now, kind: 'rate', id: '' })
+  }
+
   /** When nothing but a token is missing. */
   plan(admission: AdmissionState, due: DueList, now: number): void {
     const next = nextTokenAt(admission)

@@ -166,6 +166,7 @@ export class EnvironmentState {
       this.rememberOperations(run)
       this.remember(run)
     }
+    this.rateLimits.planFirst(this.due, now)
     for (const batch of recentBatches<StoredBatch>(this.sql, batchesRecalled)) this.rememberKeys(batch)
     for (const batch of readOpenBatches<StoredBatch>(this.sql)) {
       this.openBatch(batch)

@@ -122,8 +122,8 @@ describe('the answer to a tick', () => {
 describe('shared ticks', () => {
   it('are those each schedule would have computed, at any moment of the minute', () => {
     const ticksOf = sharedTicks()
+    // Around the changes of the clock of 2026 as well.
     for (const cron of ['* * * * *', '*/7 3 * * *', '30 2 * * *', '0 * * * 1'])
-      // Around the changes of the clock of 2026 as well.
       for (const timezone of ['UTC', 'Europe/Berlin', 'America/New_York', 'Australia/Lord_Howe', 'Asia/Kathmandu'])
         for (const start of ['2026-03-08T06:58:00Z', '2026-03-29T00:59:00Z', '2026-10-24T23:00:00Z', '2026-11-01T05:59:00Z'])
           for (const offset of [0, 1, 30_000, 59_999, 60_000, 119_999]) {

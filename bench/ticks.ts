@@ -38,6 +38,7 @@ export async function run(share: number): Promise<void> {
     const creation = { ms: performance.now() - startedAt, counts: await takeCounts(ours) }
     if (Date.now() > due) throw new Error(`Creating ${count} schedules took ${Math.round(creation.ms)} ms, past their minute`)
     const ticks = await until(ours, 'tick', count, () => sleep(due - Date.now()), due)
+    console.log(`\n${creation.ms.toFixed(0)} ms to create them, ${ticks.madeMs} ms to make the last run`)
     await checkEachOnce(ours, count, due)
     const batched = await until(ours, 'queued', count, () => batches('queued', count))
     const rows: [string, (made: Made) => number][] = [

@@ -234,6 +234,7 @@ export function frozen(turn: Turn, runs: StoredRun[]): void {
     run.engine.restarted = true
     if (decision.kind === 'blamed') {
       end(turn, run, 'TIMED_OUT', frozeError, readPackets(state.sql, run.id).spans)
+      goOn(turn)
       continue
     }
     run.attemptNumber -= 1
@@ -243,6 +244,16 @@ export function frozen(turn: Turn, runs: StoredRun[]): void {
     run.engine.dueAt = decision.at > now ? decision.at : undefined
     if (run.engine.dueAt === undefined) state.enqueue(run)
     else state.due.add({ at: decision.at, kind: 'start', id: run.id })
+    state.changed(run, now)
+  }
+}
+
+/** Those that waited while the culprit was alone need not wait for the rest of its time. */
+function goOn({ state, now }: Turn): void {
+  for (const run of state.live.values()) {
+    if (run.status !== 'PENDING' || !run.engine.freezes || run.engine.dueAt === undefined) continue
+    run.engine.dueAt = undefined
+    state.enqueue(run)
     state.changed(run, now)
   }
 }

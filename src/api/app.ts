@@ -6,6 +6,7 @@ import { deploymentRoutes } from './deployments.ts'
 import { type ApiDocument, docsHeaders, docsPage } from './docs-page.ts'
 import { environmentVariableRoutes } from './envvars.ts'
 import { handleError, unanswered } from './error-handler.ts'
+import { exportRoutes } from './exports.ts'
 import { packetRoutes } from './packets.ts'
 import { platformRoutes } from './platform.ts'
 import { projectRoutes } from './projects.ts'
@@ -56,6 +57,7 @@ export function createApp(): App {
   queueRoutes(app)
   scheduleRoutes(app)
   environmentVariableRoutes(app)
+  exportRoutes(app)
   deploymentRoutes(app)
   projectRoutes(app)
   unbuiltRoutes(app)

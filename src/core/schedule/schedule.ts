@@ -39,7 +39,7 @@ export function newSchedule(
     ...timingOf(input),
     ...(deduplicationKey ? { deduplicationKey } : {}),
     ...(input.externalId ? { externalId: input.externalId } : {}),
-    active: true,
+    active: input.active ?? true,
     ...pending(firstTick(id, input, now), now),
     createdAt: now,
   }

@@ -17,19 +17,18 @@ export interface Chain {
   base: { source: Source } | { value: unknown }
   stages: Stage[]
   /** Asked before each POST; throws when the job was cancelled. */
-  holdSeconds: () => number
+  holdSeconds: (isFollowed: boolean) => number
   onStarted: (started: Started) => void
 }
 
 /** Ends when its last job is started, or with the value when that is known here. */
 export async function carryOut(chain: Chain): Promise<Started | { value: unknown }> {
   let position: Position = chain.base
-  const start = async (what: Source | { plan: Expression }): Promise<Started> => {
-    const started = await send(chain.context, what, chain.holdSeconds())
+  const sent = async (at: { source: Source } | { plan: Expression }, isFollowed: boolean): Promise<Started> => {
+    const started = await send(chain.context, 'source' in at ? at.source : at, chain.holdSeconds(isFollowed))
     chain.onStarted(started)
     return started
   }
-  const sent = (at: { source: Source } | { plan: Expression }): Promise<Started> => start('source' in at ? at.source : at)
   for (const stage of chain.stages) {
     if ('checkpoint' in stage) {
       // A value that is known here needs no checkpoint on the server.
@@ -41,10 +40,10 @@ export async function carryOut(chain: Chain): Promise<Started | { value: unknown
       position = { plan: { $then: { of: expressionOf(position), as: recorded.as, do: recorded.do } } }
       continue
     }
-    const value: unknown = 'value' in position ? position.value : await valueAfter(await sent(position), chain.context)
+    const value: unknown = 'value' in position ? position.value : await valueAfter(await sent(position, true), chain.context)
     position = { value: await settle((stage.callback as (value: unknown) => unknown)(value)) }
   }
-  return 'value' in position ? position : sent(position)
+  return 'value' in position ? position : sent(position, false)
 }
 
 async function valueAfter(started: Started, { options }: Context): Promise<unknown> {

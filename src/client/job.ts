@@ -215,9 +215,9 @@ export class Job<T> implements PromiseLike<T> {
       context: this.#root.context,
       base: 'then' in base ? { value: await base } : base,
       stages,
-      holdSeconds: () => {
+      holdSeconds: (isFollowed) => {
         if (this.#cancellation) throw this.#cancellation
-        return this.#isAwaited ? holdSeconds : 0
+        return isFollowed || this.#isAwaited ? holdSeconds : 0
       },
       onStarted: (started) => this.#runs.add(started),
     }

@@ -1,8 +1,9 @@
 /** One request to the API. Only what surely was not done is tried again: a 429, and reads. */
-import { modernApiVersion } from '../contracts/statuses.ts'
 import { type ApiError, errorOf } from './errors.ts'
 import type { Connection } from './settings.ts'
 
+/** With it, statuses have the names the SDK shows. */
+const apiVersion = '2025-07-16'
 const tries = 4
 const longestPauseMs = 10_000
 
@@ -21,7 +22,7 @@ export async function request<T>(
 ): Promise<T> {
   const headers: Record<string, string> = {
     authorization: `Bearer ${accessToken}`,
-    'x-trigger-api-version': modernApiVersion,
+    'x-trigger-api-version': apiVersion,
   }
   if (body !== undefined) headers['content-type'] = 'application/json'
   const init: RequestInit = { method, headers, ...(signal ? { signal } : {}) }

@@ -54,5 +54,6 @@ export function connect(own: Settings): Connection {
 
 /** Browsers have no process; Workers have one with `nodejs_compat`. */
 export function environment(name: string): string | undefined {
-  return typeof process === 'undefined' ? undefined : process.env?.[name]
+  const { process } = globalThis as { process?: { env?: Record<string, string | undefined> } }
+  return process?.env?.[name]
 }

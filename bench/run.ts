@@ -24,6 +24,7 @@ const benchmarks = [
   'lists',
   'api',
   'queues',
+  'ticks',
 ]
 
 const { values, positionals } = parseArgs({

@@ -2,7 +2,7 @@
 import { configure, runs, tasks } from '@trigger.dev/sdk'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { deploy, environmentKey } from './cli.ts'
-import { finished, type PlatformProcess, startPlatform, until } from './harness.ts'
+import { endpoints, finished, type PlatformProcess, startPlatform, until } from './harness.ts'
 import { makeProject, source } from './made-project.ts'
 
 let platform: PlatformProcess
@@ -17,8 +17,8 @@ async function use(folder: string): Promise<void> {
   configure({ baseURL: platform.endpoints.apiUrl, accessToken: secretKey, requestOptions: { retry: { maxAttempts: 10 } } })
 }
 
-describe('code that never ends', () => {
-  it('in a run ends that run TIMED_OUT; the others go on and end once', { timeout: 240_000 }, async () => {
+describe.concurrent('code that never ends', () => {
+  it('in a run ends that run TIMED_OUT; the others go on and end once', { timeout: 240_000, concurrent: false }, async () => {
     const { folder } = makeProject({
       'src/a.ts': source('calm', 'await new Promise((done) => setTimeout(done, 3_000)); return "calm"'),
       'src/b.ts': source('spins', 'await new Promise((done) => setTimeout(done, 500)); for (;;) {}'),
@@ -41,7 +41,7 @@ describe('code that never ends', () => {
     expect((await finished((await tasks.trigger('calm', {})).id)).output).toBe('calm')
   })
 
-  it('at the top of a file fails the deployment by its name', { timeout: 240_000 }, async () => {
+  it('at the top of a file fails the deployment by its name', { timeout: 240_000, concurrent: false }, async () => {
     const { folder } = makeProject({
       'src/a.ts': source('a', 'return 1'),
       'src/busy.ts': source('busy', 'return 1', 'for (;;) {}'),
@@ -50,13 +50,16 @@ describe('code that never ends', () => {
     expect(spun.code).toBe(1)
     expect(spun.output).toMatch(/src\/busy\.ts.*did not end/)
   })
+})
 
-  it('as a promise at the top of a file, too', { timeout: 240_000 }, async () => {
+// It freezes nothing, so it needs no platform of its own.
+describe.concurrent('a promise that never settles', () => {
+  it('at the top of a file fails the deployment by its name, too', { timeout: 240_000 }, async () => {
     const { folder } = makeProject({
       'src/a.ts': source('a', 'return 1'),
       'src/hangs.ts': source('hangs', 'return 1', 'await new Promise(() => {})'),
     })
-    const hung = await deploy(platform.endpoints, folder)
+    const hung = await deploy(endpoints, folder)
     expect(hung.code).toBe(1)
     expect(hung.output).toMatch(/src\/hangs\.ts.*did not end/)
   })

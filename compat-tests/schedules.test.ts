@@ -1,9 +1,9 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { auth, runs, schedules } from '@trigger.dev/sdk'
-import { beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { beforeAll, describe, expect, it } from 'vitest'
 import { deploy, environmentKey, type Project } from './cli.ts'
-import { endpoints, finished, http, plain, runTask, unique, until, useProject } from './harness.ts'
+import { endpoints, finished, http, runTask, unique, until, useProject } from './harness.ts'
 import { makeProject } from './made-project.ts'
 
 const minute = 60_000
@@ -16,9 +16,22 @@ function scheduled(tasks: Record<string, string>): string {
   return `import { schedules } from '@trigger.dev/sdk'\n${lines.join('\n')}\n`
 }
 
-async function declared(): Promise<Map<string, Awaited<ReturnType<typeof schedules.retrieve>>>> {
-  const { data } = await schedules.list()
-  return new Map(data.map((schedule) => [schedule.task, schedule]))
+type Schedule = Awaited<ReturnType<typeof schedules.retrieve>>
+
+const keyOf = (project: Project): { authorization: string } => ({ authorization: `Bearer ${project.secretKey}` })
+
+/** By plain HTTP: the SDK knows one environment at a time, and scenarios run beside each other. */
+async function declaredTasks(project: Project): Promise<string[]> {
+  const { body } = await http('GET', '/api/v1/schedules?perPage=100', undefined, keyOf(project))
+  return (body.data as Schedule[])
+    .filter(({ type }) => type === 'DECLARATIVE')
+    .map(({ task }) => task)
+    .sort()
+}
+
+async function declared(): Promise<Map<string, Schedule>> {
+  const { data } = await schedules.list({ perPage: 100 })
+  return new Map(data.filter(({ type }) => type === 'DECLARATIVE').map((schedule) => [schedule.task, schedule]))
 }
 
 interface Tick {
@@ -30,138 +43,7 @@ interface Tick {
   upcoming: Date[]
 }
 
-describe('declared schedules', () => {
-  it('appear with a deploy, fire at the next minute, and change with the next deploy', { timeout: 500_000 }, async () => {
-    const { folder } = makeProject({
-      'src/a.ts': scheduled({
-        everyMinute: `{ pattern: '* * * * *', timezone: 'Europe/London' }`,
-        nightly: `'0 3 * * *'`,
-        onlyProduction: `{ pattern: '0 4 * * 1', environments: ['PRODUCTION'] }`,
-        onlyStaging: `{ pattern: '0 5 1 * *', environments: ['STAGING'] }`,
-      }),
-    })
-    expect((await deploy(endpoints, folder)).code).toBe(0)
-    const production = await environmentKey(endpoints, folder, 'prod')
-    useProject(production)
-    const first = await declared()
-    expect([...first.keys()].sort()).toEqual(['everyMinute', 'nightly', 'onlyProduction'])
-    const every = first.get('everyMinute')
-    expect(every).toMatchObject({
-      id: expect.stringMatching(/^sched_/),
-      type: 'DECLARATIVE',
-      active: true,
-      timezone: 'Europe/London',
-      generator: { type: 'CRON', expression: '* * * * *', description: 'Every minute' },
-      environments: [{ type: 'PRODUCTION' }],
-    })
-    expect(first.get('nightly')).toMatchObject({ timezone: 'UTC', generator: { description: 'At 03:00 AM' } })
-    const planned = every?.nextRun as Date
-    expect(planned.getTime() % minute).toBe(0)
-    expect(planned.getTime() - Date.now()).toBeLessThanOrEqual(minute)
-    expect(await schedules.retrieve(every?.id as string)).toEqual(every)
-
-    const tick = await until(
-      async () => (await runs.list({ taskIdentifier: 'everyMinute', schedule: every?.id as string })).data.at(-1),
-      'the first tick',
-      70_000,
-    )
-    const run = await finished(tick.id)
-    const payload = (run.output as { payload: Tick }).payload
-    expect(run).toMatchObject({ status: 'COMPLETED', output: { dates: true } })
-    expect(new Date(payload.timestamp)).toEqual(planned)
-    expect(payload).toMatchObject({ scheduleId: every?.id, type: 'DECLARATIVE', timezone: 'Europe/London' })
-    expect(payload.lastTimestamp).toBeUndefined()
-    expect(payload.upcoming.map((date) => new Date(date).getTime())).toEqual(
-      Array.from({ length: 10 }, (_, i) => planned.getTime() + (i + 1) * minute),
-    )
-    expect(run.createdAt.getTime()).toBe(planned.getTime())
-    expect(run.schedule).toMatchObject({ id: every?.id, generator: { expression: '* * * * *' } })
-
-    // The next version drops one, changes one, keeps one.
-    const second = { everyMinute: `{ pattern: '* * * * *', timezone: 'Europe/London' }`, nightly: `'30 3 * * *'` }
-    writeFileSync(join(folder, 'src/a.ts'), scheduled(second))
-    expect((await deploy(endpoints, folder)).code).toBe(0)
-    const after = await declared()
-    expect([...after.keys()].sort()).toEqual(['everyMinute', 'nightly'])
-    expect(after.get('everyMinute')?.id).toBe(every?.id)
-    expect(after.get('nightly')?.id).toBe(first.get('nightly')?.id)
-    expect(after.get('nightly')?.generator.expression).toBe('30 3 * * *')
-    await expect(schedules.retrieve(first.get('onlyProduction')?.id as string)).rejects.toMatchObject({ status: 404 })
-
-    // Each tick once, and it knows the one before.
-    const ticks = await until(
-      async () => {
-        const { data } = await runs.list({ taskIdentifier: 'everyMinute' })
-        return data.length >= 2 ? data : undefined
-      },
-      'the second tick',
-      130_000,
-    )
-    const times = ticks.map((one) => one.createdAt.getTime())
-    expect(new Set(times).size).toBe(times.length)
-    const latest = (await finished(ticks[0]?.id as string)).output as { payload: Tick; dates: boolean }
-    expect(latest.dates).toBe(true)
-    expect(new Date(latest.payload.lastTimestamp as Date).getTime()).toBe(times[1])
-  })
-
-  it('are apart in each environment', { timeout: 300_000 }, async () => {
-    const { folder } = makeProject({
-      'src/a.ts': scheduled({
-        everywhere: `'0 3 * * *'`,
-        onlyProduction: `{ pattern: '0 4 * * *', environments: ['PRODUCTION'] }`,
-        onlyStaging: `{ pattern: '0 5 * * *', environments: ['STAGING'] }`,
-      }),
-    })
-    expect((await deploy(endpoints, folder, ['--env', 'staging'])).code).toBe(0)
-    useProject(await environmentKey(endpoints, folder, 'prod'))
-    expect((await declared()).size).toBe(0)
-    useProject(await environmentKey(endpoints, folder, 'staging'))
-    const staging = await declared()
-    expect([...staging.keys()].sort()).toEqual(['everywhere', 'onlyStaging'])
-    expect(staging.get('everywhere')?.environments).toMatchObject([{ type: 'STAGING' }])
-  })
-
-  it('that are wrong fail the deploy, each by name, and nothing changes', { timeout: 300_000 }, async () => {
-    const { folder } = makeProject({ 'src/a.ts': scheduled({ sound: `'0 3 * * *'` }) })
-    expect((await deploy(endpoints, folder)).code).toBe(0)
-    const project = await environmentKey(endpoints, folder, 'prod')
-    useProject(project)
-    const key = { authorization: `Bearer ${project.secretKey}` }
-    const current = (await http('GET', '/api/v1/deployments/current', undefined, key)).body
-    const wrong = {
-      seconds: `'0 0 3 * * *'`,
-      range: `'61 * * * *'`,
-      zone: `{ pattern: '0 3 * * *', timezone: 'Mars/Olympus' }`,
-    }
-    writeFileSync(join(folder, 'src/a.ts'), scheduled({ sound: `'0 4 * * *'`, ...wrong }))
-    const result = await deploy(endpoints, folder)
-    expect(result.code).not.toBe(0)
-    const [latest] = (await http('GET', '/api/v1/deployments', undefined, key)).body.data
-    expect(latest.status).toBe('FAILED')
-    for (const text of [result.output, latest.error.message as string]) {
-      for (const named of ['"seconds"', '0 0 3 * * *', '"range"', '61 * * * *', '"zone"', 'Mars/Olympus'])
-        expect(text).toContain(named)
-      expect(text).not.toContain('"sound"')
-    }
-    expect((await http('GET', '/api/v1/deployments/current', undefined, key)).body).toEqual(current)
-    const kept = await declared()
-    expect([...kept.keys()]).toEqual(['sound'])
-    expect(kept.get('sound')?.generator.expression).toBe('0 3 * * *')
-  })
-})
-
-describe('the schedules API', () => {
-  beforeAll(() => useProject(plain))
-
-  it('lists time zones without a key', async () => {
-    const { timezones } = await schedules.timezones()
-    expect(timezones[0]).toBe('UTC')
-    expect(timezones).toContain('America/New_York')
-    expect((await schedules.timezones({ excludeUtc: true })).timezones).not.toContain('UTC')
-  })
-})
-
-const source = `import { schedules, task } from '@trigger.dev/sdk'
+const imperative = `import { schedules, task } from '@trigger.dev/sdk'
 export const report = schedules.task({ id: 'report', run: async (payload) => ({ payload, dates: [payload.timestamp, ...payload.upcoming].every((d) => d instanceof Date) }) })
 export const witness = schedules.task({ id: 'witness', run: async () => 'seen' })
 export const declared = schedules.task({ id: 'declared', cron: '0 3 * * *', run: async () => 'never' })
@@ -175,22 +57,100 @@ export const maker = task({
 })
 `
 
-describe('imperative schedules', () => {
-  let production: Project
-  let staging: Project
-  beforeAll(async () => {
-    const { folder } = makeProject({ 'src/a.ts': source })
+const first = {
+  everyMinute: `{ pattern: '* * * * *', timezone: 'Europe/London' }`,
+  nightly: `'0 3 * * *'`,
+  onlyProduction: `{ pattern: '0 4 * * 1', environments: ['PRODUCTION'] }`,
+  onlyStaging: `{ pattern: '0 5 1 * *', environments: ['STAGING'] }`,
+}
+
+let folder: string
+let production: Project
+let staging: Project
+/** What production had when only staging was deployed. */
+let early: string[]
+
+beforeAll(async () => {
+  folder = makeProject({ 'src/a.ts': scheduled(first), 'src/b.ts': imperative }).folder
+  expect((await deploy(endpoints, folder, ['--env', 'staging'])).code).toBe(0)
+  production = await environmentKey(endpoints, folder, 'prod')
+  staging = await environmentKey(endpoints, folder, 'staging')
+  early = await declaredTasks(production)
+  expect((await deploy(endpoints, folder)).code).toBe(0)
+  useProject(production)
+}, 300_000)
+
+const key = (): { authorization: string } => keyOf(production)
+const report = { task: 'report', cron: '0 0 1 1 *' }
+
+const ticksOf = async (id: string): Promise<Awaited<ReturnType<typeof runs.list>>['data']> =>
+  (await runs.list({ schedule: id, limit: 100 })).data
+/** Newest first. */
+const ticks = (id: string, count: number): ReturnType<typeof ticksOf> =>
+  until(
+    async () => {
+      const list = await ticksOf(id)
+      return list.length >= count && list
+    },
+    `${count} ticks of ${id}`,
+    count * 70_000,
+  )
+
+// Both wait for the same two minutes, and what needs no clock is done meanwhile.
+describe.concurrent('each minute', () => {
+  it('declared schedules fire, and change with the next deploy', { timeout: 400_000 }, async () => {
+    const before = await declared()
+    expect([...before.keys()].sort()).toEqual(['declared', 'everyMinute', 'nightly', 'onlyProduction'])
+    const every = before.get('everyMinute') as Schedule
+    expect(every).toMatchObject({
+      id: expect.stringMatching(/^sched_/),
+      type: 'DECLARATIVE',
+      active: true,
+      timezone: 'Europe/London',
+      generator: { type: 'CRON', expression: '* * * * *', description: 'Every minute' },
+      environments: [{ type: 'PRODUCTION' }],
+    })
+    expect(before.get('nightly')).toMatchObject({ timezone: 'UTC', generator: { description: 'At 03:00 AM' } })
+    const planned = (await schedules.retrieve(every.id)).nextRun as Date
+    expect(planned.getTime() % minute).toBe(0)
+    expect(planned.getTime() - Date.now()).toBeLessThanOrEqual(minute)
+
+    // Of the deploy to now a minute may have passed already.
+    const known = (await ticksOf(every.id)).length
+    const list = await ticks(every.id, known + 1)
+    const oldest = list.at(-1) as (typeof list)[number]
+    const run = await finished(oldest.id)
+    const payload = (run.output as { payload: Tick }).payload
+    expect(run).toMatchObject({ status: 'COMPLETED', output: { dates: true } })
+    expect(new Date(payload.timestamp)).toEqual(run.createdAt)
+    if (known === 0) expect(run.createdAt).toEqual(planned)
+    expect(payload).toMatchObject({ scheduleId: every.id, type: 'DECLARATIVE', timezone: 'Europe/London' })
+    expect(payload.lastTimestamp).toBeUndefined()
+    expect(payload.upcoming.map((date) => new Date(date).getTime())).toEqual(
+      Array.from({ length: 10 }, (_, i) => run.createdAt.getTime() + (i + 1) * minute),
+    )
+    expect(run.schedule).toMatchObject({ id: every.id, generator: { expression: '* * * * *' } })
+
+    // The next version drops one, changes one, keeps one.
+    writeFileSync(join(folder, 'src/a.ts'), scheduled({ everyMinute: first.everyMinute, nightly: `'30 3 * * *'` }))
     expect((await deploy(endpoints, folder)).code).toBe(0)
-    expect((await deploy(endpoints, folder, ['--env', 'staging'])).code).toBe(0)
-    production = await environmentKey(endpoints, folder, 'prod')
-    staging = await environmentKey(endpoints, folder, 'staging')
-  }, 300_000)
-  beforeEach(() => useProject(production))
+    const after = await declared()
+    expect([...after.keys()].sort()).toEqual(['declared', 'everyMinute', 'nightly'])
+    for (const task of ['declared', 'everyMinute', 'nightly']) expect(after.get(task)?.id).toBe(before.get(task)?.id)
+    expect(after.get('nightly')?.generator.expression).toBe('30 3 * * *')
+    await expect(schedules.retrieve(before.get('onlyProduction')?.id as string)).rejects.toMatchObject({ status: 404 })
+    expect(await declaredTasks(staging)).toContain('onlyStaging')
 
-  const key = (): { authorization: string } => ({ authorization: `Bearer ${production.secretKey}` })
-  const report = { task: 'report', cron: '0 0 1 1 *' }
+    // Each tick once, and it knows the one before.
+    const later = await ticks(every.id, known + 2)
+    const times = later.map((one) => one.createdAt.getTime())
+    expect(new Set(times).size).toBe(times.length)
+    const latest = (await finished(later[0]?.id as string)).output as { payload: Tick; dates: boolean }
+    expect(latest.dates).toBe(true)
+    expect(new Date(latest.payload.lastTimestamp as Date).getTime()).toBe(times[1])
+  })
 
-  it('A49 fire each minute with their payload, not while inactive', { timeout: 400_000 }, async () => {
+  it('A49 schedules of the API fire with their payload, not while inactive', { timeout: 400_000 }, async () => {
     const made = await schedules.create({
       task: 'report',
       cron: '* * * * *',
@@ -198,20 +158,12 @@ describe('imperative schedules', () => {
       externalId: 'user_1',
       deduplicationKey: unique('minute'),
     })
-    const witness = await schedules.create({ task: 'witness', cron: '* * * * *', deduplicationKey: unique('witness') })
+    const stopped = await schedules.create({ task: 'witness', cron: '* * * * *', deduplicationKey: unique('stopped') })
     expect((made.nextRun as Date).getTime() % minute).toBe(0)
-    const ticksOf = async (id: string): Promise<Awaited<ReturnType<typeof runs.list>>['data']> =>
-      (await runs.list({ schedule: id, limit: 100 })).data
-    const ticks = (id: string, count: number): ReturnType<typeof ticksOf> =>
-      until(
-        async () => {
-          const list = await ticksOf(id)
-          return list.length >= count && list
-        },
-        `${count} ticks`,
-        (count + 1) * 70_000,
-      )
     const [first] = await ticks(made.id, 1)
+    await ticks(stopped.id, 1)
+    expect(await schedules.deactivate(stopped.id)).toMatchObject({ active: false, nextRun: null })
+    const before = await ticksOf(stopped.id)
     const run = await finished(first?.id as string)
     expect(run).toMatchObject({ status: 'COMPLETED', taskIdentifier: 'report', output: { dates: true } })
     expect(run.createdAt).toEqual(made.nextRun)
@@ -234,16 +186,57 @@ describe('imperative schedules', () => {
     expect(new Date(next.timestamp).getTime()).toBe((made.nextRun as Date).getTime() + minute)
     expect(new Date(next.lastTimestamp as Date)).toEqual(made.nextRun)
 
-    expect(await schedules.deactivate(made.id)).toMatchObject({ active: false, nextRun: null })
-    const before = await ticksOf(made.id)
-    await ticks(witness.id, (await ticksOf(witness.id)).length + 1)
-    expect(await ticksOf(made.id)).toHaveLength(before.length)
-    expect(new Set(before.map((one) => one.createdAt.getTime())).size).toBe(before.length)
-    for (const id of [made.id, witness.id]) expect(await schedules.del(id)).toEqual({ id })
+    // Due at the same times: what fired once more would have fired by now.
+    expect(await ticksOf(stopped.id)).toHaveLength(before.length)
+    const times = (await ticksOf(made.id)).map((one) => one.createdAt.getTime())
+    expect(new Set(times).size).toBe(times.length)
+    for (const id of [made.id, stopped.id]) expect(await schedules.del(id)).toEqual({ id })
     // Its runs stay; what they belonged to is gone.
     expect(await runs.retrieve(first?.id as string)).not.toHaveProperty('schedule')
   })
 
+  it('declared ones are apart in each environment', async () => {
+    expect(early).toEqual([])
+    expect(await declaredTasks(staging)).toEqual(['declared', 'everyMinute', 'nightly', 'onlyStaging'])
+    const { data } = (await http('GET', '/api/v1/schedules', undefined, keyOf(staging))).body
+    for (const { environments } of data) expect(environments).toMatchObject([{ type: 'STAGING' }])
+  })
+
+  it('declared ones that are wrong fail the deploy, each by name, and nothing changes', { timeout: 300_000 }, async () => {
+    const { folder } = makeProject({ 'src/a.ts': scheduled({ sound: `'0 3 * * *'` }) })
+    expect((await deploy(endpoints, folder)).code).toBe(0)
+    const project = await environmentKey(endpoints, folder, 'prod')
+    const key = keyOf(project)
+    const current = (await http('GET', '/api/v1/deployments/current', undefined, key)).body
+    const wrong = {
+      seconds: `'0 0 3 * * *'`,
+      range: `'61 * * * *'`,
+      zone: `{ pattern: '0 3 * * *', timezone: 'Mars/Olympus' }`,
+    }
+    writeFileSync(join(folder, 'src/a.ts'), scheduled({ sound: `'0 4 * * *'`, ...wrong }))
+    const result = await deploy(endpoints, folder)
+    expect(result.code).not.toBe(0)
+    const [latest] = (await http('GET', '/api/v1/deployments', undefined, key)).body.data
+    expect(latest.status).toBe('FAILED')
+    for (const text of [result.output, latest.error.message as string]) {
+      for (const named of ['"seconds"', '0 0 3 * * *', '"range"', '61 * * * *', '"zone"', 'Mars/Olympus'])
+        expect(text).toContain(named)
+      expect(text).not.toContain('"sound"')
+    }
+    expect((await http('GET', '/api/v1/deployments/current', undefined, key)).body).toEqual(current)
+    const { data } = (await http('GET', '/api/v1/schedules', undefined, key)).body
+    expect(data).toMatchObject([{ task: 'sound', generator: { expression: '0 3 * * *' } }])
+  })
+
+  it('time zones are listed without a key', async () => {
+    const { timezones } = await schedules.timezones()
+    expect(timezones[0]).toBe('UTC')
+    expect(timezones).toContain('America/New_York')
+    expect((await schedules.timezones({ excludeUtc: true })).timezones).not.toContain('UTC')
+  })
+})
+
+describe.concurrent('schedules of the API', () => {
   it('are one for a key, and each change replaces everything but the task', async () => {
     const deduplicationKey = unique('key')
     const made = await schedules.create({
@@ -299,22 +292,6 @@ describe('imperative schedules', () => {
     await schedules.del(fresh.id)
   })
 
-  it('without a key are always new, and listed by page', async () => {
-    const made: string[] = []
-    for (let index = 0; index < 3; index++) made.push((await schedules.create({ ...report, deduplicationKey: '' })).id)
-    expect(new Set(made).size).toBe(3)
-    const all = await schedules.list({ perPage: 100 })
-    expect(all.data.filter((schedule) => made.includes(schedule.id)).map((schedule) => schedule.id)).toEqual(made)
-    const pages: string[] = []
-    for (let page = 1; page <= all.data.length + 1; page++) {
-      const { data, pagination } = await schedules.list({ page, perPage: 1 })
-      expect(pagination).toEqual({ currentPage: page, totalPages: all.data.length, count: all.data.length })
-      pages.push(...data.map((schedule) => schedule.id))
-    }
-    expect(pages).toEqual(all.data.map((schedule) => schedule.id))
-    for (const id of made) await schedules.del(id)
-  })
-
   it('are made by task code as well', async () => {
     const user = unique('user')
     expect((await runTask('maker', { user })).output).toBe(user)
@@ -325,14 +302,14 @@ describe('imperative schedules', () => {
   it('are apart in each environment, also with the same key', async () => {
     const deduplicationKey = unique('apart')
     const here = await schedules.create({ ...report, deduplicationKey })
-    useProject(staging)
-    await expect(schedules.retrieve(here.id)).rejects.toMatchObject({ status: 404 })
-    await expect(schedules.del(here.id)).rejects.toMatchObject({ status: 404 })
-    const there = await schedules.create({ ...report, deduplicationKey })
+    const asked = (method: string, path: string, body?: object): ReturnType<typeof http> =>
+      http(method, `/api/v1/schedules${path}`, body, keyOf(staging))
+    expect((await asked('GET', `/${here.id}`)).status).toBe(404)
+    expect((await asked('DELETE', `/${here.id}`)).status).toBe(404)
+    const there = (await asked('POST', '', { ...report, deduplicationKey })).body
     expect(there).toMatchObject({ environments: [{ type: 'STAGING' }] })
     expect(there.id).not.toBe(here.id)
-    await schedules.del(deduplicationKey)
-    useProject(production)
+    expect((await asked('DELETE', `/${deduplicationKey}`)).body).toEqual({ id: there.id })
     expect((await schedules.retrieve(deduplicationKey)).id).toBe(here.id)
     await schedules.del(here.id)
   })
@@ -435,5 +412,23 @@ describe('imperative schedules', () => {
       }
       await nothingMade()
     })
+  })
+})
+
+describe('schedules', () => {
+  it('without a key are always new, and listed by page', async () => {
+    const made: string[] = []
+    for (let index = 0; index < 3; index++) made.push((await schedules.create({ ...report, deduplicationKey: '' })).id)
+    expect(new Set(made).size).toBe(3)
+    const all = await schedules.list({ perPage: 100 })
+    expect(all.data.filter((schedule) => made.includes(schedule.id)).map((schedule) => schedule.id)).toEqual(made)
+    const pages: string[] = []
+    for (let page = 1; page <= all.data.length + 1; page++) {
+      const { data, pagination } = await schedules.list({ page, perPage: 1 })
+      expect(pagination).toEqual({ currentPage: page, totalPages: all.data.length, count: all.data.length })
+      pages.push(...data.map((schedule) => schedule.id))
+    }
+    expect(pages).toEqual(all.data.map((schedule) => schedule.id))
+    for (const id of made) await schedules.del(id)
   })
 })

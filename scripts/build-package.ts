@@ -47,6 +47,7 @@ export interface Env {
   ENVIRONMENT_CONCURRENCY?: string
   MAXIMUM_DEV_QUEUE_SIZE?: string
   MAXIMUM_DEPLOYED_QUEUE_SIZE?: string
+  MAXIMUM_CREATIONS_PER_MINUTE?: string
   RUN_RETENTION_DAYS?: string
   SCHEDULE_LIMIT?: string
   [binding: string]: unknown

@@ -8,6 +8,7 @@ import type { DispatchHint, Env } from './contracts/bindings.ts'
 import {
   type DirectoryObject,
   type EnvironmentObject,
+  type HistoryObject,
   objectNames,
   type SchedulerObject,
   timerNames,
@@ -34,7 +35,7 @@ export default {
     await Promise.all([...names].map((name) => environmentByName(env, name).wake()))
   },
 
-  /** The backstop for a lost alarm: every environment and scheduler with timers is woken once a minute. */
+  /** The backstop for a lost alarm: whatever has timers is woken once a minute, a day of history once its end has passed. */
   async scheduled(_event: ScheduledController, env: Env): Promise<void> {
     const directory = env.DIRECTORY.get(env.DIRECTORY.idFromName(objectNames.directory)) as unknown as DirectoryObject
     for (const { name, notedAt } of await directory.listTimers()) {
@@ -48,6 +49,8 @@ export default {
 } satisfies ExportedHandler<Env, DispatchHint>
 
 function wake(env: Env, name: string): Promise<boolean> {
+  const day = timerNames.historyOf(name)
+  if (day !== undefined) return (env.HISTORY.get(env.HISTORY.idFromName(day)) as unknown as HistoryObject).wake()
   const locator = timerNames.schedulerOf(name)
   if (locator === undefined) return environmentByName(env, name).wake()
   const id = env.SCHEDULER.idFromName(objectNames.scheduler(locator))

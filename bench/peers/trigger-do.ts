@@ -12,6 +12,8 @@ import type { Peer } from './peer.ts'
 export interface OurPeer extends Peer {
   /** The server's workerd. */
   pid: number
+  origin: string
+  secretKey: string
   fetch(path: string, init?: RequestInit): Promise<Response>
 }
 
@@ -25,7 +27,11 @@ export interface OurOptions {
 }
 
 const projectRef = 'proj_benchbenchbenchbench'
-export const ourSettings: Record<string, string> = { RATE_LIMIT: 'off', ENVIRONMENT_CONCURRENCY: '1000' }
+export const ourSettings: Record<string, string> = {
+  RATE_LIMIT: 'off',
+  ENVIRONMENT_CONCURRENCY: '1000',
+  MAXIMUM_CREATIONS_PER_MINUTE: 'off',
+}
 
 export async function startOurs(options: OurOptions = {}): Promise<OurPeer> {
   const state = scratchFolder('state')
@@ -61,6 +67,8 @@ export async function startOurs(options: OurOptions = {}): Promise<OurPeer> {
   return {
     name: 'trigger.do',
     pid,
+    origin: host.origin,
+    secretKey,
     fetch: call,
     async trigger(job, input) {
       const response = await call(`/api/v1/tasks/${job}/trigger`, { method: 'POST', body: JSON.stringify({ payload: input }) })

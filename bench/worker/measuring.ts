@@ -170,6 +170,7 @@ function measured<T extends Billed>(name: string, Base: T): T {
 function countStorage(name: string, storage: DurableObjectStorage): void {
   intercept(storage.sql, 'exec', (args, cursor) => {
     const label = `${name}: ${statement(String(args[0]))}`
+    add(`statement ${label}`)
     cursors.push({ label, cursor: cursor as SqlStorageCursor<Record<string, SqlStorageValue>> })
     return cursor
   })
@@ -215,6 +216,7 @@ export default {
   async fetch(request: Request, env: Env, ctx: ExecutionContext): Promise<Response> {
     const { pathname } = new URL(request.url)
     if (pathname === '/bench/counts') return Response.json(takeCounts())
+    if (pathname === '/bench/progress') return Response.json(Object.fromEntries(counts))
     if (pathname === '/bench/retention') return Response.json(await deleteFinished(env, await request.text()))
     if (pathname === '/bench/isolate') return Response.json(await isolateLab(env, (await request.json()) as LabRequest))
     if (pathname !== '/health') add(`worker request ${request.method} ${pathname.replace(/run_\w+/, ':run')}`)
@@ -230,8 +232,13 @@ async function deleteFinished(env: Env, runId: string): Promise<unknown> {
 
 function takeCounts(): Record<string, number> {
   for (const { label, cursor } of cursors) {
-    add(`rows written ${label}`, cursor.rowsWritten)
-    add(`rows read ${label}`, cursor.rowsRead)
+    try {
+      add(`rows written ${label}`, cursor.rowsWritten)
+      add(`rows read ${label}`, cursor.rowsRead)
+    } catch {
+      // Not read to its end: it still belongs to its object.
+      add(`left open ${label}`)
+    }
   }
   cursors = []
   const taken = Object.fromEntries(counts)

@@ -6,14 +6,17 @@ import { deploymentRoutes } from './deployments.ts'
 import { type ApiDocument, docsHeaders, docsPage } from './docs-page.ts'
 import { environmentVariableRoutes } from './envvars.ts'
 import { handleError, unanswered } from './error-handler.ts'
+import { eventRoutes } from './events.ts'
 import { packetRoutes } from './packets.ts'
 import { platformRoutes } from './platform.ts'
 import { projectRoutes } from './projects.ts'
 import { queueRoutes } from './queues.ts'
 import { rateLimit } from './rate-limit.ts'
 import type { App, Bindings } from './route.ts'
+import { runProgressRoutes } from './run-progress.ts'
 import { runRoutes } from './runs.ts'
 import { scheduleRoutes } from './schedules.ts'
+import { sentenceRoutes } from './sentences.ts'
 import { traceRoutes } from './traces.ts'
 import { triggerRoutes } from './trigger.ts'
 import { unbuiltRoutes } from './unbuilt.ts'
@@ -49,6 +52,9 @@ export function createApp(): App {
   triggerRoutes(app)
   batchRoutes(app)
   runRoutes(app)
+  runProgressRoutes(app)
+  sentenceRoutes(app)
+  eventRoutes(app)
   bulkActionRoutes(app)
   traceRoutes(app)
   waitpointRoutes(app)

@@ -11,6 +11,7 @@ import {
   createProject,
   environmentFor,
   environmentSlug,
+  pauseEnvironment,
   projectByRef,
   rotateKey,
   upsertBranch,
@@ -282,6 +283,32 @@ export function projectRoutes(app: App): void {
       return c.json(presentEnvironment(c, await rotateKey(c.env, user, c.req.param('ref') as string, slug, revokeNow)))
     },
   )
+
+  for (const [word, paused] of [
+    ['pause', true],
+    ['resume', false],
+  ] as const) {
+    route(
+      app,
+      {
+        method: 'post',
+        path: `/api/v1/projects/:ref/${envParam}/${word}`,
+        operationId: `${word}Environment`,
+        summary: paused
+          ? 'Let no run of an environment start or go on; what executes ends'
+          : 'Let the runs of an environment go on',
+        response: responses.environmentPause,
+        tag,
+      },
+      async (c) => {
+        const user = await userOf(c)
+        const slug = environmentSlug(c.req.param('env')) as EnvironmentSlug
+        const branch = branchOf(c.req.header('x-trigger-branch'))
+        await pauseEnvironment(c.env, user, c.req.param('ref') as string, slug, branch, paused)
+        return c.json({ paused, state: paused ? 'paused' : 'resumed' })
+      },
+    )
+  }
 
   route(
     app,

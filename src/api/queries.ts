@@ -30,6 +30,7 @@ export const runFilter = cursorPage.extend({
   ...created,
 })
 export const projectRunFilter = runFilter.extend({ 'filter[env]': z.string() })
+export const runChanges = z.object({ after: z.number().min(0).optional(), wait: z.number().min(0).max(30).optional() })
 export const tokenFilter = cursorPage.extend({
   'filter[status]': text,
   'filter[tags]': text,

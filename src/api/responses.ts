@@ -377,6 +377,7 @@ export const projectRuntimes = z.array(
 export const environmentKey = z
   .object({ apiKey: z.string(), name: z.string(), apiUrl: z.url(), projectId: z.string() })
   .openapi('EnvironmentKey')
+export const environmentPause = z.object({ paused: z.boolean(), state: z.enum(['paused', 'resumed']) })
 export const whoami = z.object({
   userId: z.string(),
   email: z.string(),

@@ -16,6 +16,10 @@ const readDeployments: Rule = ['read:deployments']
 
 export const scopeTable: Readonly<Record<string, Rule>> = {
   triggerTask: ['trigger:tasks:{task}'],
+  // A schedule or a subscription is more than a run: sentences that make one need a full key.
+  startSentence: ['trigger:tasks:{task}'],
+  explainSentence: ['read:tasks'],
+  startPlan: ['trigger:tasks:{task}'],
   // Of several tasks each one is needed.
   batchTriggerV1: batchTrigger,
   batchTriggerV2: batchTrigger,
@@ -26,6 +30,7 @@ export const scopeTable: Readonly<Record<string, Rule>> = {
   // Of several tasks each one is needed.
   listRuns: ['read:runs', 'read:tasks:{task}'],
   retrieveRun: readRun,
+  waitForRunChange: readRun,
   getRunPacket: readRun,
   getRunTrace: readRun,
   listRunEvents: readRun,

@@ -29,17 +29,21 @@ export interface Env {
   BATCH_RATE_LIMIT?: string
   /** Requests per minute and public token; 'off' disables. */
   PUBLIC_RATE_LIMIT?: string
-  /** Region names the trigger option `region` may have, comma separated. Runs are not placed by it: Cloudflare chooses. */
+  /** Regions, comma separated: `name`, or `name=<location hint>` for a place environments are made in (core/region/places.ts). */
   REGIONS?: string
   /** Concurrent runs per environment (base limit). */
   ENVIRONMENT_CONCURRENCY?: string
   /** Runs that may wait in one queue, all its keys together, in development and elsewhere; without a limit when absent (2.45). */
   MAXIMUM_DEV_QUEUE_SIZE?: string
   MAXIMUM_DEPLOYED_QUEUE_SIZE?: string
+  /** Runs an environment may make in a minute; 100000 when absent, 'off' for any number. */
+  MAXIMUM_CREATIONS_PER_MINUTE?: string
   /** Schedules made over the API per environment; 1000 when absent. */
   SCHEDULE_LIMIT?: string
   /** Days a final run is kept; 30 when absent. */
   RUN_RETENTION_DAYS?: string
+  /** 'on': finished runs are written to the bucket before they are deleted at the end of RUN_RETENTION_DAYS. */
+  RUN_ARCHIVE?: string
   /** Local host: when the last process stopped answering (epoch ms), if that is why this one was started. */
   FROZEN_AT?: string
 }

@@ -48,6 +48,11 @@ export function timeOf(id: string): number | undefined {
   return time
 }
 
+/** The same id in another environment: time and chance stay, so twice gives the same id; what is no id of ours stays as it is. */
+export function relocateId(id: string, locator: string): string {
+  return bodyOf(id) ? `${id.slice(0, -1 - locatorLength)}${locator}0` : id
+}
+
 /** Sorts before every id of that kind minted at or after the time. */
 export function firstIdAt(prefix: IdPrefix, time: number): string {
   return `${prefix}_${encodeTime(time)}`

@@ -30,12 +30,15 @@ export const objectNames = {
   directory: 'directory',
 } as const
 
-/** What the minute cron wakes: an environment by its object's name, a scheduler by this one. */
+/** What the minute cron wakes: an environment by its object's name, a scheduler or a day of history by these. */
 export const timerNames = {
   environment: (locator: string): string => objectNames.environment(locator),
   scheduler: (locator: string): string => `scheduler:${locator}`,
   /** The locator of a scheduler's name. */
   schedulerOf: (name: string): string | undefined => (name.startsWith('scheduler:') ? name.slice(10) : undefined),
+  history: (objectName: string): string => `history:${objectName}`,
+  /** The object name of a day of history. */
+  historyOf: (name: string): string | undefined => (name.startsWith('history:') ? name.slice(8) : undefined),
 } as const
 
 export interface BatchCreateInput {
@@ -125,6 +128,8 @@ export interface CurrentTasks {
 /** EnvironmentDO: the only place that decides who runs next. */
 export interface EnvironmentObject {
   trigger(caller: Caller, input: TriggerInput): Promise<RpcResult<TriggerResult>>
+  /** Answers in the order of the inputs; none of them concerns another. */
+  triggerMany(caller: Caller, inputs: TriggerInput[]): Promise<RpcResult<TriggerResult>[]>
   createBatch(
     caller: Caller,
     input: BatchCreateInput,
@@ -218,11 +223,15 @@ export interface EnvironmentObject {
   /** From TaskDO after a deploy that was not promoted: runs can be locked to the version. */
   addVersion(version: WorkerVersion): Promise<void>
   setVariables(identity: EnvironmentIdentity, variables: Record<string, string>): Promise<void>
+  /** From ProjectDO: nothing starts or goes on while it is paused; what executes ends. */
+  setPaused(paused: boolean): Promise<void>
   /** Older epochs are refused from now on (revocation). */
   setKeyEpoch(epoch: number): Promise<void>
 
   /** From RunDO. A stale lease gets `{ ok: false, error.code: 'STALE_LEASE' }`. */
   finish(input: FinishInput): Promise<RpcResult<{ released: boolean }>>
+  /** From HistoryDO: is there a final run of the day (yyyymmdd) whose packets it may still be asked for? */
+  holdsRunsOf(day: string): Promise<boolean>
   /** From the `dispatch` queue's consumer and the minute cron: look at what is due. False when nothing ever will be. */
   wake(): Promise<boolean>
 }
@@ -328,8 +337,8 @@ export interface DirectoryObject {
   locate(locator: string): Promise<{ projectId: string } | null>
   /** False when another project has it. */
   registerLocator(locator: string, projectId: string): Promise<boolean>
-  /** Objects the minute cron should wake (a coarse hint), by their timer name. */
-  noteTimers(name: string): Promise<void>
+  /** Objects the minute cron should wake (a coarse hint), by their timer name; not before a time, if one is given. */
+  noteTimers(name: string, notBefore?: number): Promise<void>
   listTimers(): Promise<{ name: string; notedAt: number }[]>
   /** Only if it was not noted again since. */
   forgetTimers(name: string, notedAt: number): Promise<void>
@@ -365,6 +374,7 @@ export interface ProjectObject {
   upsertBranch(env: 'preview' | 'dev', branch: string, userId: string, git?: Record<string, unknown>): Promise<{ id: string }>
   archiveBranch(env: 'preview' | 'dev', branch: string): Promise<{ id: string; locator: string } | null>
   listBranches(): Promise<{ id: string; name: string; createdAt: number; updatedAt: number; isPaused: boolean }[]>
+  setPaused(locator: string, paused: boolean): Promise<void>
   regenerateKey(locator: string, revokeNow?: boolean): Promise<EnvironmentAccess | null>
   listVariables(locator: string): Promise<{ name: string; value: string; isSecret: boolean }[]>
   setVariables(
@@ -386,6 +396,10 @@ export interface HistoryObject {
   /** Storing a run again replaces it. The whole day is deleted at `expiresAt`, which the first call decides. */
   put(runs: { runId: string; run: ArchivedRun }[], expiresAt: number): Promise<void>
   get(runId: string): Promise<ArchivedRun | null>
+  /** In their order, null for what is not here, and at most 4 MiB: runs that are missing in the answer are to be asked for again. */
+  getMany(runIds: string[]): Promise<Record<string, ArchivedRun | null>>
+  /** From the minute cron, after the end of the day's retention. False when nothing is left. */
+  wake(): Promise<boolean>
   /** For lists: only the metadata, of those that have any. */
   getMetadata(runIds: string[]): Promise<Record<string, Packet>>
 }
@@ -410,6 +424,8 @@ export interface ScheduleRecord extends ScheduleTiming {
 export interface ScheduleInput extends ScheduleTiming {
   task: string
   externalId?: string
+  /** Laid over the payload of each tick. */
+  payload?: Record<string, unknown>
 }
 
 /** SchedulerDO: schedules of one environment, declared in code or made over the API, and their next ticks. A reference is an id or a key. */

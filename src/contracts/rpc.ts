@@ -19,6 +19,8 @@ export interface EnvironmentIdentity {
   organizationSlug: string
   organizationTitle: string
   branchName?: string
+  /** Where its objects were made. */
+  region?: string
 }
 
 /** Every call to an EnvironmentDO names the environment and the key epoch the Worker verified with. */
@@ -154,6 +156,8 @@ export interface RunRecord {
   baseCostInCents: number
   scheduleId?: string
   region?: string
+  /** The run it was in the environment it was exported from. */
+  importedFrom?: string
   /** Bulk actions that cancelled it or made it. */
   bulkActionIds?: string[]
   /** Why the run is not moving, in words; absent on final runs. */
@@ -301,7 +305,20 @@ export interface RetrySettings {
   minTimeoutInMs?: number
   maxTimeoutInMs?: number
   randomize?: boolean
+  /** Ours, beside the SDK's (contracts/backoff.ts). Delays: milliseconds, or a duration. */
+  backoff?: 'exponential' | 'linear' | 'fixed'
+  initialDelay?: number | string
+  maxDelay?: number | string
+  jitter?: boolean
   outOfMemory?: { machine?: string }
+}
+
+/** Starts of a task's runs: a token bucket, one for each value of `key`. */
+export interface RateLimitSettings {
+  limit: number
+  period: string
+  /** A path into the payload: `payload.userId`. */
+  key?: string
 }
 
 /** A task as indexed at deploy. */
@@ -316,6 +333,9 @@ export interface TaskDefinition {
   keywords?: string[]
   queue?: { name?: string; concurrencyLimit?: number }
   retry?: RetrySettings
+  rateLimit?: RateLimitSettings
+  /** Not built: a deploy with it is refused. */
+  concurrency?: unknown
   machine?: { preset?: string } | string
   maxDuration?: number
   ttl?: string | number
@@ -329,6 +349,8 @@ export interface TaskDefinition {
 export interface QueueDefinition {
   name: string
   concurrencyLimit?: number | null
+  /** Not built: a deploy with it is refused. */
+  combinedConcurrencyLimit?: number | null
 }
 
 /** What indexing a bundle yields. */

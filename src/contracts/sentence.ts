@@ -21,6 +21,8 @@ interface Understood {
   candidates: Candidate[]
   /** Values of the sentence that found no place in the payload. */
   unused?: unknown[]
+  /** What was decided where the sentence left it open. */
+  notes?: string[]
 }
 /** One run, now or at an instant. */
 export interface UnderstoodRun extends Understood {
@@ -41,7 +43,7 @@ export interface UnderstoodEvent extends Understood {
   kind: 'event'
   event: string
   /** What an event's payload must hold: field → value or comparison; `*` = any top-level field. */
-  filter: Record<string, unknown>
+  filter?: Record<string, unknown>
   /** Required fields of the task that each event has to bring. */
   fromEvent?: string[]
 }
@@ -51,15 +53,19 @@ export interface NotUnderstood {
   /** A sentence for a person: what is missing, and what would do. */
   message: string
   candidates: Candidate[]
+  /** The field that misses a value or got a wrong one. */
+  field?: string
 }
 export type RefusalCode =
   | 'EMPTY'
+  | 'TOO_LONG'
   | 'NO_MATCH'
   | 'AMBIGUOUS'
   | 'NEGATED'
   | 'IMPOSSIBLE_TIME'
   | 'MISSING_FIELD'
   | 'WRONG_TYPE'
+  | 'UNKNOWN_FIELD'
   | 'NOT_UNDERSTOOD'
 
 export type Understanding = UnderstoodRun | UnderstoodSchedule | UnderstoodEvent | NotUnderstood

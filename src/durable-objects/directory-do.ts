@@ -23,6 +23,7 @@ export class DirectoryDO extends DurableObject<Env> implements DirectoryObject {
         owner_user_id TEXT NOT NULL, created_at INTEGER NOT NULL);
       CREATE TABLE IF NOT EXISTS locators (locator TEXT PRIMARY KEY, project_id TEXT NOT NULL);
       CREATE TABLE IF NOT EXISTS timers (environment TEXT PRIMARY KEY, noted_at INTEGER NOT NULL);
+      CREATE TABLE IF NOT EXISTS late_timers (name TEXT PRIMARY KEY, not_before INTEGER NOT NULL, noted_at INTEGER NOT NULL);
     `)
   }
 
@@ -87,17 +88,21 @@ export class DirectoryDO extends DurableObject<Env> implements DirectoryObject {
     return row?.project_id === projectId
   }
 
-  async noteTimers(name: string): Promise<void> {
-    this.sql.exec('INSERT OR REPLACE INTO timers VALUES (?, ?)', name, Date.now())
+  async noteTimers(name: string, notBefore?: number): Promise<void> {
+    if (notBefore === undefined) this.sql.exec('INSERT OR REPLACE INTO timers VALUES (?, ?)', name, Date.now())
+    else this.sql.exec('INSERT OR REPLACE INTO late_timers VALUES (?, ?, ?)', name, notBefore, Date.now())
   }
 
   async listTimers(): Promise<{ name: string; notedAt: number }[]> {
-    const rows = this.sql.exec<Row>('SELECT environment, noted_at FROM timers').toArray()
-    return rows.map((row) => ({ name: row.environment as string, notedAt: row.noted_at as number }))
+    const query = `SELECT environment AS name, noted_at FROM timers
+      UNION ALL SELECT name, noted_at FROM late_timers WHERE not_before <= ?`
+    const rows = this.sql.exec<Row>(query, Date.now()).toArray()
+    return rows.map((row) => ({ name: row.name as string, notedAt: row.noted_at as number }))
   }
 
   async forgetTimers(name: string, notedAt: number): Promise<void> {
     this.sql.exec('DELETE FROM timers WHERE environment = ? AND noted_at = ?', name, notedAt)
+    this.sql.exec('DELETE FROM late_timers WHERE name = ? AND noted_at = ?', name, notedAt)
   }
 
   private insertProject(ref: string, userId: string, name: string): ProjectSummary {

@@ -38,13 +38,15 @@ import type {
   WorkerVersion,
 } from '../contracts/rpc.ts'
 import { queueSizes } from '../core/queue/limits.ts'
+import { creationLimit } from '../core/run/creations.ts'
 import type { Due } from '../core/run/due-list.ts'
+import { dayBounds } from '../core/run/retention.ts'
 import { isFinal, move } from '../core/run/statuses.ts'
 import { readBulkAction } from '../storage/bulk-table.ts'
 import { readCheckpoints } from '../storage/checkpoint-table.ts'
 import { putSetting, readSetting } from '../storage/document-table.ts'
 import { migrateEnvironment } from '../storage/migrations.ts'
-import { deleteKey, findKey, packetOwners, readPackets, writeTags } from '../storage/run-table.ts'
+import { deleteKey, findKey, hasFinalRuns, packetOwners, readPackets, writeTags } from '../storage/run-table.ts'
 import { listSubscriptions } from '../storage/subscription-table.ts'
 import { Archive } from './environment/archive.ts'
 import { finish, frozen, intoQueue, lost, startAttempt } from './environment/attempts.ts'
@@ -94,6 +96,7 @@ export class EnvironmentDO extends DurableObject<Env> implements EnvironmentObje
       ctx.storage.sql,
       Number(env.ENVIRONMENT_CONCURRENCY) || defaultConcurrency,
       queueSizes(env.MAXIMUM_DEV_QUEUE_SIZE, env.MAXIMUM_DEPLOYED_QUEUE_SIZE),
+      creationLimit(env.MAXIMUM_CREATIONS_PER_MINUTE),
     )
     this.executors = new Executors(env, (runId, lease, reason) => void this.loseLease(runId, lease, reason).catch(() => {}))
     this.group = new GroupCommit(ctx.storage, this.state, this.executors, (effects) => this.committed(effects))
@@ -163,6 +166,10 @@ export class EnvironmentDO extends DurableObject<Env> implements EnvironmentObje
     return this.noted
   }
 
+  async holdsRunsOf(day: string): Promise<boolean> {
+    return hasFinalRuns(this.state.sql, ...dayBounds(day))
+  }
+
   /** Never throws: a failing item is put off, longer each time, and the next alarm is always set. */
   private async work(): Promise<void> {
     const now = Date.now()
@@ -196,6 +203,7 @@ export class EnvironmentDO extends DurableObject<Env> implements EnvironmentObje
   private handleDue(turn: Turn, due: Due): void {
     const run = turn.state.live.get(due.id)
     if (due.kind === 'token') timeOutToken(turn, due.id)
+    else if (due.kind === 'rate') turn.state.rateLimits.woken()
     else if (due.kind === 'seal') abortUnsealed(turn, due.id)
     else if (!run) return
     else if (due.kind === 'ttl') expire(turn, run)
@@ -276,6 +284,15 @@ export class EnvironmentDO extends DurableObject<Env> implements EnvironmentObje
 
   trigger(caller: Caller, input: TriggerInput): Promise<RpcResult<TriggerResult>> {
     return this.as(caller, (turn) => trigger(turn, input))
+  }
+
+  /** In the transactions that calls on their own would share. */
+  triggerMany(caller: Caller, inputs: TriggerInput[]): Promise<RpcResult<TriggerResult>[]> {
+    const failed = (error: unknown): RpcResult<never> => ({
+      ok: false,
+      error: { code: 'INTERNAL', message: String(error), status: 500, retryable: true },
+    })
+    return Promise.all(inputs.map((input) => this.trigger(caller, input).catch(failed)))
   }
 
   createBatch(
@@ -549,6 +566,14 @@ export class EnvironmentDO extends DurableObject<Env> implements EnvironmentObje
   async setVariables(identity: EnvironmentIdentity, variables: Record<string, string>): Promise<void> {
     const sealed = await this.seal(variables)
     await this.decide(() => value(this.remember(identity, variables, sealed)))
+  }
+
+  async setPaused(paused: boolean): Promise<void> {
+    await this.decide((turn) => {
+      turn.state.admission.environmentPaused = paused
+      putSetting(turn.state.sql, 'paused', paused)
+      return value(true)
+    })
   }
 
   async setKeyEpoch(epoch: number): Promise<void> {

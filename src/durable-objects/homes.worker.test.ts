@@ -12,6 +12,7 @@ import {
   type ProjectObject,
   type ProjectSummary,
 } from '../contracts/objects.ts'
+import type { ProjectDO } from './project-do.ts'
 import { bindings, until } from './testing.ts'
 
 function directory(): DirectoryObject {
@@ -24,6 +25,44 @@ function project(id: string): ProjectObject {
 async function newUser(): Promise<string> {
   return (await directory().seed({ tokenHash: mintPersonalToken(), email: `${randomText(8)}@example.com` })).userId
 }
+
+describe('the region of an environment', () => {
+  it('is the first place when it is made, named to each object when that is made, and stays', async () => {
+    const id = `prj${randomText(12)}`
+    const owner = await newUser()
+    const summary = { id, ref: `proj_${randomText(12)}`, name: 'a', slug: 'a', createdAt: 1, ownerUserId: owner }
+    await project(id).init({ ...summary, organizationId: 'o', organizationSlug: 'o', organizationTitle: 'O' })
+    const before = (await project(id).environment('stg')) as EnvironmentAccess
+    expect(before.identity.region).toBeUndefined()
+    const made: string[] = []
+    const watched = (namespace: DurableObjectNamespace, binding: string): object => ({
+      idFromName: (name: string) => namespace.idFromName(name),
+      get: (objectId: DurableObjectId, options?: { locationHint?: string }) => {
+        made.push(`${binding} ${options?.locationHint}`)
+        return namespace.get(objectId, options as never)
+      },
+    })
+    const stub = bindings.PROJECT.get(bindings.PROJECT.idFromName(id)) as DurableObjectStub<ProjectDO>
+    const configure = (REGIONS: string): Promise<void> =>
+      runInDurableObject(stub, (instance) => {
+        const objects = ['ENVIRONMENT', 'TASK', 'SCHEDULER'] as const
+        const env = Object.fromEntries(objects.map((name) => [name, watched(bindings[name], name)]))
+        Object.assign(instance, { env: { ...bindings, REGIONS, ...env } })
+      })
+    await configure('label,eu=weur,us=enam')
+    const prod = (await project(id).environment('prod')) as EnvironmentAccess
+    expect(prod.identity.region).toBe('eu')
+    expect(made).toEqual(['ENVIRONMENT weur', 'TASK weur', 'SCHEDULER weur'])
+    await project(id).environment('preview', undefined)
+    await configure('us=enam')
+    await project(id).upsertBranch('preview', 'feature', owner)
+    const branch = (await project(id).environment('preview', undefined, 'feature')) as EnvironmentAccess
+    expect(branch.identity.region, 'a branch is where its parent is').toBe('eu')
+    expect(((await project(id).environment('prod')) as EnvironmentAccess).identity.region).toBe('eu')
+    await abortAllDurableObjects()
+    expect(((await project(id).environment('prod')) as EnvironmentAccess).identity.region).toBe('eu')
+  })
+})
 
 describe('DirectoryDO', () => {
   it('gives a ref, a locator and an owner once, however often it is asked and reset', async () => {

@@ -15,8 +15,11 @@ import {
   objectNames,
   type ProjectObject,
   type ProjectSummary,
+  type SchedulerObject,
+  type TaskObject,
 } from '../contracts/objects.ts'
 import type { EnvironmentIdentity, EnvironmentSlug, EnvironmentType } from '../contracts/rpc.ts'
+import { readRegions, regionOfNew } from '../core/region/places.ts'
 
 type Row = Record<string, SqlStorageValue>
 
@@ -46,6 +49,8 @@ export class ProjectDO extends DurableObject<Env> implements ProjectObject {
       CREATE TABLE IF NOT EXISTS old_keys (locator TEXT NOT NULL, key_sealed TEXT NOT NULL, expires_at INTEGER NOT NULL);
       CREATE TABLE IF NOT EXISTS variables (locator TEXT NOT NULL, name TEXT NOT NULL, value_sealed TEXT NOT NULL,
         is_secret INTEGER NOT NULL, PRIMARY KEY (locator, name));
+      CREATE TABLE IF NOT EXISTS paused (locator TEXT PRIMARY KEY) WITHOUT ROWID;
+      CREATE TABLE IF NOT EXISTS regions (locator TEXT PRIMARY KEY, region TEXT NOT NULL) WITHOUT ROWID;
     `)
   }
 
@@ -115,8 +120,15 @@ export class ProjectDO extends DurableObject<Env> implements ProjectObject {
       name: row.branch as string,
       createdAt: row.created_at as number,
       updatedAt: row.updated_at as number,
-      isPaused: false,
+      isPaused: this.first('SELECT 1 FROM paused WHERE locator = ?', row.locator as string) !== undefined,
     }))
+  }
+
+  /** The list of branches shows what EnvironmentDO took. */
+  async setPaused(locator: string, paused: boolean): Promise<void> {
+    await this.environmentObject(locator).setPaused(paused)
+    if (paused) this.sql.exec('INSERT OR IGNORE INTO paused VALUES (?)', locator)
+    else this.sql.exec('DELETE FROM paused WHERE locator = ?', locator)
   }
 
   async regenerateKey(locator: string, revokeNow = false): Promise<EnvironmentAccess | null> {
@@ -223,6 +235,10 @@ export class ProjectDO extends DurableObject<Env> implements ProjectObject {
       const locator = randomText(6)
       if (!(await this.directory().registerLocator(locator, projectId))) continue
       const sealed = parent ? null : await encrypt(this.root(), keyLabel, await mintSecretKey(this.root(), slug, locator))
+      const region = parent ? this.regionOf(parent) : regionOfNew(readRegions(this.env.REGIONS))
+      const meanwhile = find()
+      if (meanwhile) return meanwhile
+      if (region) await this.makeObjects(locator, region)
       const now = Date.now()
       // A concurrent call may have made it meanwhile: the unique index decides, the loser's locator stays unused.
       this.sql.exec(
@@ -239,6 +255,28 @@ export class ProjectDO extends DurableObject<Env> implements ProjectObject {
       )
       return find() as Row
     }
+  }
+
+  private regionOf(locator: string): string | undefined {
+    return this.first('SELECT region FROM regions WHERE locator = ?', locator)?.region as string | undefined
+  }
+
+  /**
+   * The first call of an object is what makes it, so the place is named here, before anybody knows the environment. RunDO and
+   * HistoryDO are made by EnvironmentDO, and so near it.
+   */
+  private async makeObjects(locator: string, region: string): Promise<void> {
+    const locationHint = readRegions(this.env.REGIONS).get(region)
+    this.sql.exec('INSERT OR REPLACE INTO regions VALUES (?, ?)', locator, region)
+    if (!locationHint) return
+    const { ENVIRONMENT, TASK, SCHEDULER } = this.env
+    const made = <T>(namespace: DurableObjectNamespace, name: string): T =>
+      namespace.get(namespace.idFromName(name), { locationHint }) as unknown as T
+    await Promise.all([
+      made<EnvironmentObject>(ENVIRONMENT, objectNames.environment(locator)).wake(),
+      made<TaskObject>(TASK, objectNames.task(locator)).currentDeployment(),
+      made<SchedulerObject>(SCHEDULER, objectNames.scheduler(locator)).wake(),
+    ])
   }
 
   private async access(row: Row): Promise<EnvironmentAccess> {
@@ -259,6 +297,7 @@ export class ProjectDO extends DurableObject<Env> implements ProjectObject {
   private identity(row: Row): EnvironmentIdentity {
     const project = this.summary()
     const slug = row.slug as EnvironmentSlug
+    const region = this.regionOf(row.locator as string)
     return {
       id: row.id as string,
       locator: row.locator as string,
@@ -271,6 +310,7 @@ export class ProjectDO extends DurableObject<Env> implements ProjectObject {
       organizationSlug: project.organizationSlug,
       organizationTitle: project.organizationTitle,
       ...(row.branch ? { branchName: row.branch as string } : {}),
+      ...(region ? { region } : {}),
     }
   }
 

@@ -220,7 +220,11 @@ export class RunDO extends DurableObject<Env> implements RunExecutor {
     inbox.deliver(session.pendingResume.splice(0))
     const platform: PlanPlatform = {
       call: async (method, path, body, operationKey) => {
-        const headers: [string, string][] = [[operationHeader, operationKey]]
+        const type = path.endsWith('/items') ? 'application/x-ndjson' : 'application/json'
+        const headers: [string, string][] = [
+          [operationHeader, operationKey],
+          ['content-type', type],
+        ]
         const answer = await this.callPlatform(session, access, { method, path, headers, body }, headers)
         return { status: answer.status, body: typeof answer.body === 'string' ? answer.body : '' }
       },

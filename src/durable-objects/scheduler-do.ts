@@ -17,12 +17,11 @@ import {
   type ScheduleTiming,
   timerNames,
 } from '../contracts/objects.ts'
-import type { EnvironmentIdentity, RpcResult, TriggerInput } from '../contracts/rpc.ts'
-import { upcoming } from '../core/schedule/next-tick.ts'
+import type { EnvironmentIdentity, RpcResult, TriggerInput, TriggerResult } from '../contracts/rpc.ts'
+import { sharedTicks, type TicksOf } from '../core/schedule/next-tick.ts'
 import { timingProblem } from '../core/schedule/plan.ts'
 import {
-  afterFailure,
-  afterTick,
+  afterAnswer,
   changedSchedule,
   newSchedule,
   recordOf,
@@ -33,9 +32,12 @@ import { tickPayload } from '../core/schedule/tick-payload.ts'
 import { migrateScheduler } from '../storage/migrations.ts'
 import * as table from '../storage/schedule-table.ts'
 
-/** Ticks fired at once, and how often in one alarm; the rest follows in the next. Keeps an alarm under the limit on subrequests. */
-const FIRE_AT_ONCE = 50
-const ROUNDS = 10
+/** Ticks handed over in one call (design D8 bounds its size) and settled in one transaction. */
+const TICKS_PER_CALL = 100
+/** In several calls: fewer than the environment lets wait, so that others are not turned away. */
+const TICKS_AT_ONCE = 1_000
+/** The rest follows in the next alarm. */
+const ROUNDS = 5
 /** engine-behaviour.md 6.26 */
 const DEVELOPMENT_TTL = '10m'
 const idAlphabet = '0123456789abcdefghijklmnopqrstuv'
@@ -43,6 +45,10 @@ const idAlphabet = '0123456789abcdefghijklmnopqrstuv'
 export class SchedulerDO extends DurableObject<Env> implements SchedulerObject {
   private sql: SqlStorage
   private noted = false
+  /** What the alarm is set to; undefined when that is not known. */
+  private alarmAt: number | null | undefined
+  /** Schedules made over the API; counted anew when that is not known. */
+  private made: number | undefined
   /** Alarm and minute cron meet at every full minute: the second one joins the first. */
   private firing: Promise<void> | undefined
 
@@ -77,7 +83,8 @@ export class SchedulerDO extends DurableObject<Env> implements SchedulerObject {
 
   async list(input: { page: number; perPage: number }): Promise<{ schedules: ScheduleRecord[]; count: number }> {
     // A lost alarm heals when somebody looks.
-    if ((await this.ctx.storage.getAlarm()) === null) await this.arm()
+    this.alarmAt = await this.ctx.storage.getAlarm()
+    if (this.alarmAt === null) await this.arm()
     const schedules = table.listSchedules(this.sql, (input.page - 1) * input.perPage, input.perPage)
     return { schedules: schedules.map(recordOf), count: table.countSchedules(this.sql) }
   }
@@ -106,7 +113,8 @@ export class SchedulerDO extends DurableObject<Env> implements SchedulerObject {
           : undefined)
     if (before?.type === 'DECLARATIVE') return declarative('update')
     const limit = Number(this.env.SCHEDULE_LIMIT) || limits.schedules
-    const count = before ? 0 : table.countSchedules(this.sql, 'IMPERATIVE')
+    this.made ??= table.countSchedules(this.sql, 'IMPERATIVE')
+    const count = before ? 0 : this.made
     if (count >= limit) {
       const message = `You have created ${count}/${limit} schedules so you'll need to increase your limits or delete some schedules.`
       return refusal('SCHEDULE_LIMIT', message, 422)
@@ -118,6 +126,7 @@ export class SchedulerDO extends DurableObject<Env> implements SchedulerObject {
       table.putIdentity(this.sql, identity)
       table.putSchedule(this.sql, after)
     })
+    if (!before) this.made += 1
     await this.arm()
     return { ok: true, value: recordOf(after) }
   }
@@ -137,21 +146,25 @@ export class SchedulerDO extends DurableObject<Env> implements SchedulerObject {
     if (!found) return notFound()
     if (found.type === 'DECLARATIVE') return declarative('delete')
     table.deleteSchedule(this.sql, found.id)
+    this.made = undefined
     await this.arm()
     return { ok: true, value: { id: found.id } }
   }
 
   async deleteAll(): Promise<void> {
     table.deleteSchedules(this.sql)
+    this.made = undefined
     await this.arm()
   }
 
   override async alarm(): Promise<void> {
+    this.alarmAt = undefined
     await this.fireDue()
   }
 
   /** From the minute cron: fires what a lost alarm left. False when there is nothing to wait for. */
   async wake(): Promise<boolean> {
+    this.alarmAt = undefined
     await this.fireDue()
     const waits = (await this.ctx.storage.getAlarm()) !== null
     this.noted = waits
@@ -168,43 +181,55 @@ export class SchedulerDO extends DurableObject<Env> implements SchedulerObject {
 
   private async fireRounds(): Promise<void> {
     const identity = table.readIdentity(this.sql)
+    const ticksOf = sharedTicks()
     for (let round = 0; identity && round < ROUNDS; round++) {
-      const now = Date.now()
-      const due = table.dueSchedules(this.sql, now, FIRE_AT_ONCE)
-      const ticksOf = sharedTicks()
-      await Promise.all(due.map((schedule) => this.fire(identity, schedule, now, ticksOf)))
-      if (due.length < FIRE_AT_ONCE) return
+      const due = table.dueSchedules(this.sql, Date.now(), TICKS_AT_ONCE)
+      const calls: Promise<void>[] = []
+      for (let from = 0; from < due.length; from += TICKS_PER_CALL)
+        calls.push(this.fire(identity, due.slice(from, from + TICKS_PER_CALL), ticksOf))
+      await Promise.all(calls)
+      if (due.length < TICKS_AT_ONCE) return
     }
   }
 
-  private async fire(identity: EnvironmentIdentity, schedule: Schedule, now: number, ticksOf: typeof upcoming): Promise<void> {
-    let isTriggered = false
-    try {
-      const input = await tickInput(identity, schedule, now, ticksOf)
-      const id = this.env.ENVIRONMENT.idFromName(objectNames.environment(identity.locator, '0'))
-      const environment = this.env.ENVIRONMENT.get(id) as unknown as EnvironmentObject
-      // The scheduler holds no key, so no revocation can concern it.
-      const result = await environment.trigger({ environment: identity, keyEpoch: Number.MAX_SAFE_INTEGER }, input)
-      if (!result.ok && result.error.retryable && result.error.status >= 500) throw new Error(result.error.message)
-      // Any other refusal (a full queue) skips this tick only.
-      isTriggered = result.ok
-    } catch {
-      table.movePending(this.sql, schedule, afterFailure(schedule, Date.now()))
-      return
+  private async fire(identity: EnvironmentIdentity, due: Schedule[], ticksOf: TicksOf): Promise<void> {
+    const answers = await this.handOver(identity, due, ticksOf)
+    const now = Date.now()
+    const settled = due.map((schedule) => ({ schedule, next: afterAnswer(schedule, answers.get(schedule.id), now, ticksOf) }))
+    this.ctx.storage.transactionSync(() => {
+      for (const { schedule, next } of settled) table.movePending(this.sql, schedule, next)
+    })
+  }
+
+  /** By schedule; nothing of those that the environment did not answer for. */
+  private async handOver(
+    identity: EnvironmentIdentity,
+    due: Schedule[],
+    ticksOf: TicksOf,
+  ): Promise<Map<string, RpcResult<TriggerResult>>> {
+    const now = Date.now()
+    const inputs = new Map<string, TriggerInput>()
+    for (const schedule of due) {
+      const input = await tickInput(identity, schedule, now, ticksOf).catch(() => undefined)
+      if (input) inputs.set(schedule.id, input)
     }
-    // It may have been planned anew meanwhile: then the pending tick is no longer ours to move, but the run did happen.
-    if (isTriggered) table.putLastAt(this.sql, schedule.id, schedule.nextAt)
-    table.movePending(this.sql, schedule, afterTick(schedule, now))
+    const id = this.env.ENVIRONMENT.idFromName(objectNames.environment(identity.locator, '0'))
+    const environment = this.env.ENVIRONMENT.get(id) as unknown as EnvironmentObject
+    // The scheduler holds no key, so no revocation can concern it.
+    const caller = { environment: identity, keyEpoch: Number.MAX_SAFE_INTEGER }
+    const answers = await environment.triggerMany(caller, [...inputs.values()]).catch(() => [])
+    return new Map([...inputs.keys()].flatMap((key, index) => (answers[index] ? [[key, answers[index]]] : [])))
   }
 
   private async arm(): Promise<void> {
-    const at = table.earliestDue(this.sql)
+    const due = table.earliestDue(this.sql) ?? null
     // Never for this millisecond or the past: an alarm set inside its own handler for the same time may not fire again.
-    if (at === undefined) await this.ctx.storage.deleteAlarm()
-    else {
-      await this.ctx.storage.setAlarm(Math.max(Date.now() + 1, at))
-      await this.noteTimers()
+    const at = due === null ? null : Math.max(Date.now() + 1, due)
+    if (at !== this.alarmAt) {
+      this.alarmAt = at
+      await (at === null ? this.ctx.storage.deleteAlarm() : this.ctx.storage.setAlarm(at))
     }
+    if (at !== null) await this.noteTimers()
   }
 
   /** A coarse hint for the minute cron, once per life of this object. */
@@ -219,22 +244,11 @@ export class SchedulerDO extends DurableObject<Env> implements SchedulerObject {
   }
 }
 
-/** Many schedules of a round have one cron: its ticks are computed once. */
-function sharedTicks(): typeof upcoming {
-  const known = new Map<string, number[]>()
-  return (cron, timezone, after, count) => {
-    const key = `${cron}|${timezone}|${after}|${count}`
-    const ticks = known.get(key) ?? upcoming(cron, timezone, after, count)
-    known.set(key, ticks)
-    return ticks
-  }
-}
-
 async function tickInput(
   identity: EnvironmentIdentity,
   schedule: Schedule,
   now: number,
-  ticksOf: typeof upcoming,
+  ticksOf: TicksOf,
 ): Promise<TriggerInput> {
   return {
     runId: await tickRunId(schedule.id, schedule.nextAt, identity.locator),

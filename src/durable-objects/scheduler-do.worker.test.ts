@@ -119,6 +119,50 @@ describe('SchedulerDO', () => {
     expect(await runs()).toHaveLength(1)
     expect(await pending()).toMatchObject([{ failures: 0 }])
   })
+
+  it('fires the others when the environment fails at one of those it is handed together, and that one later', async () => {
+    await scheduler().syncDeclared(environment.identity, [everyMinute, { ...everyMinute, task: 'b' }])
+    await makeDue(0)
+    const real = EnvironmentDO.prototype.trigger
+    const trigger = vi.spyOn(EnvironmentDO.prototype, 'trigger').mockImplementation(function (
+      this: EnvironmentDO,
+      caller,
+      input,
+    ) {
+      return input.task === 'b' ? Promise.reject(new Error('no')) : real.call(this, caller, input)
+    })
+    await scheduler().wake()
+    expect((await runs()).map((run) => run.task)).toEqual(['a'])
+    expect((await pending()).map((row) => row.failures).sort()).toEqual([0, 1])
+    trigger.mockRestore()
+    await runInDurableObject(
+      stub(),
+      (_, { storage }) => void storage.sql.exec('UPDATE schedules SET due_at = ? WHERE failures = 1', Date.now()),
+    )
+    await scheduler().wake()
+    expect((await runs()).map((run) => run.task).sort()).toEqual(['a', 'b'])
+  })
+
+  it('hands a tick over again when the answer was lost, and makes its run once', async () => {
+    await scheduler().syncDeclared(environment.identity, [everyMinute])
+    await makeDue(0)
+    const real = EnvironmentDO.prototype.triggerMany
+    const many = vi.spyOn(EnvironmentDO.prototype, 'triggerMany').mockImplementation(async function (
+      this: EnvironmentDO,
+      ...args
+    ) {
+      await real.apply(this, args)
+      throw new Error('Network connection lost.')
+    })
+    await scheduler().wake()
+    many.mockRestore()
+    expect(await pending()).toMatchObject([{ failures: 1, last_at: null }])
+    await abortAllDurableObjects()
+    await runInDurableObject(stub(), (_, { storage }) => void storage.sql.exec('UPDATE schedules SET due_at = ?', Date.now()))
+    await scheduler().wake()
+    expect(await runs()).toHaveLength(1)
+    expect(await pending()).toMatchObject([{ failures: 0, last_at: (await runs())[0]?.createdAt }])
+  })
 })
 
 describe('schedules of the API', () => {
@@ -224,6 +268,8 @@ describe('schedules of the API', () => {
         SELECT id || ?, type, task, cron, timezone, 0, next_at, due_at, created_at FROM schedules WHERE deduplication_key = 'k'`
       for (let index = 1; index < 1_000; index++) storage.sql.exec(copy, `-${index}`)
     })
+    // What the object counted before is forgotten.
+    await abortAllDurableObjects()
     const refused = await scheduler().upsert(environment.identity, newId(), { deduplicationKey: 'more' }, input)
     expect(refused).toMatchObject({
       ok: false,

@@ -14,6 +14,7 @@ import {
   type TaskObject,
 } from '../contracts/objects.ts'
 import type { BundleIndex, EnvironmentIdentity, RpcResult, WorkerVersion } from '../contracts/rpc.ts'
+import { optionProblem } from '../core/run/declared.ts'
 import { declaredFor, scheduleProblem } from '../core/schedule/declared.ts'
 
 type Row = Record<string, SqlStorageValue>
@@ -130,6 +131,8 @@ export class TaskDO extends DurableObject<Env> implements TaskObject {
     const { index, ...bundle } = built
     const problem = scheduleProblem(index.tasks)
     if (problem) return refusal('INVALID_SCHEDULE', problem, 422)
+    const wrong = optionProblem(index)
+    if (wrong) return refusal('INVALID_TASK', wrong, 422)
     if (row.status !== 'DEPLOYED') {
       const stored = parse(row)
       const next: StoredDeployment = { ...stored, ...bundle, status: 'DEPLOYED', deployedAt: Date.now() }

@@ -2,6 +2,7 @@
  * One attempt of one run: builds the managers its SDK needs, loads the task, and lets the bundle's own TaskExecutor run
  * it. Must stay true: a failure of the task, its import or its process ends as a completion, never as an exception.
  */
+import { settingsAt } from '../contracts/backoff.ts'
 import type { IsolateRun } from '../contracts/isolate.ts'
 import type { CompletedWaitpoint, Completion, SpanRecord, TaskRunError } from '../contracts/rpc.ts'
 import { type ActiveRun, ProcessExit, runs, uncaught } from './active-run.ts'
@@ -193,13 +194,20 @@ export class Attempt {
     metadata.runIdIsRoot = execution.run.rootTaskRunId === undefined
     flushOnFirstChange(metadata)
     this.#flushesEnded = trackFlushes(metadata)
-    const executor = core.make<Executor>('TaskExecutor', task, {
-      tracer,
-      consoleInterceptor: { intercept: (_console: unknown, callback: () => unknown) => callback() },
-      retries: config.retries,
-      isWarmStart: true,
-      executionCount: 1,
-    })
+    // The SDK computes the delay in here, so our kinds of backoff are put into its words, for this attempt.
+    const inWords = <T>(retry: T): T => (retry ? (settingsAt(retry, execution.attempt.number) as T) : retry)
+    const retries = config.retries && { ...config.retries, default: inWords(config.retries.default) }
+    const executor = core.make<Executor>(
+      'TaskExecutor',
+      { ...task, retry: inWords(task.retry) },
+      {
+        tracer,
+        consoleInterceptor: { intercept: (_console: unknown, callback: () => unknown) => callback() },
+        retries,
+        isWarmStart: true,
+        executionCount: 1,
+      },
+    )
     if (!executor) throw new Error('The bundle has no TaskExecutor.')
     const measurement = usage?.start()
     if (usage && measurement) this.#measuredMs = () => usage.stop(measurement).cpuTime

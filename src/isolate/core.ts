@@ -3,6 +3,7 @@
  * run worker imports them under.
  */
 import type { IsolateBundle } from '../contracts/isolate.ts'
+import type { QueueDefinition } from '../contracts/rpc.ts'
 import type { LayerModule } from '../execution/bundle/layer-contract.ts'
 import type { ActiveRun } from './active-run.ts'
 import { runs } from './active-run.ts'
@@ -25,7 +26,7 @@ export interface ResourceCatalog {
   getTask(id: string): RegisteredTask | undefined
   getTaskSchema(id: string): unknown
   listTaskManifests(): RegisteredTask[]
-  listQueueManifests(): { name: string; concurrencyLimit?: number | null }[]
+  listQueueManifests(): QueueDefinition[]
   listTaskIdCollisions?(): { id: string; filePaths: string[] }[]
 }
 

@@ -63,7 +63,8 @@ async function evaluate(core: Core, run: ActiveRun, bundle: IsolateBundle, onFil
   if (manifests.length === 0) warnings.push('No tasks were found.')
   const queues = new Map<string, QueueDefinition>()
   for (const queue of catalog.listQueueManifests()) {
-    queues.set(queue.name, { name: queue.name, concurrencyLimit: queue.concurrencyLimit })
+    const { name, concurrencyLimit, combinedConcurrencyLimit } = queue
+    queues.set(name, { name, concurrencyLimit, ...(combinedConcurrencyLimit == null ? {} : { combinedConcurrencyLimit }) })
   }
   return {
     tasks: manifests.map((task) => definition({ ...task, ...homeOf(task, exported.get(task.id)) }, config, catalog)),
@@ -110,6 +111,8 @@ function definition(task: RegisteredTask, config: ProjectConfig, catalog: Resour
     description: given.description,
     queue: given.queue,
     retry: given.retry ?? (config.retries?.default as RetrySettings | undefined),
+    rateLimit: given.rateLimit,
+    concurrency: given.concurrency,
     machine: preset ? { preset } : config.machine ? { preset: config.machine } : undefined,
     maxDuration: given.maxDuration ?? config.maxDuration,
     ttl: given.ttl ?? config.ttl,

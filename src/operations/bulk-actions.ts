@@ -15,8 +15,10 @@ import { knownRegion } from './trigger-options.ts'
 const missing = 'Bulk action not found'
 
 export function createBulkAction(env: Env, caller: Caller, body: BulkActionBody, now: number): Promise<{ id: string }> {
-  const { locator, type } = caller.environment
-  const targetRegion = body.action === 'replay' && type !== 'DEVELOPMENT' ? knownRegion(env, body.targetRegion) : undefined
+  const { environment } = caller
+  const { locator, type } = environment
+  const targetRegion =
+    body.action === 'replay' && type !== 'DEVELOPMENT' ? knownRegion(env, body.targetRegion, environment) : undefined
   const input: BulkActionInput = {
     id: mintId('bulk', locator, '0', now),
     type: body.action === 'replay' ? 'REPLAY' : 'CANCEL',

@@ -92,6 +92,22 @@ export async function rotateKey(
   return access as EnvironmentAccess
 }
 
+/** Runs wait, triggers are taken, what executes ends. */
+export async function pauseEnvironment(
+  env: Env,
+  user: UserPrincipal,
+  ref: string,
+  slug: EnvironmentSlug,
+  branch: string | undefined,
+  paused: boolean,
+): Promise<void> {
+  if (slug === 'preview' && !branch) {
+    throw new OperationError('INVALID_REQUEST', 'Name the branch in the header x-trigger-branch: preview itself has no runs.')
+  }
+  const { identity } = await environmentFor(env, user, ref, slug, branch)
+  await callProject(env, identity.projectId, (project) => project.setPaused(identity.locator, paused))
+}
+
 const seedWindowMs = 60_000
 
 /** The signed call of `npm run setup`; there is no open bootstrap route. */

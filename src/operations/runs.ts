@@ -6,7 +6,8 @@ import { parseInstant } from '../contracts/durations.ts'
 import { OperationError, type RefusalExtras, RpcRefusal } from '../contracts/errors.ts'
 import { locatorOf, mintId, partitionOf } from '../contracts/ids.ts'
 import { limits } from '../contracts/limits.ts'
-import type { EnvironmentObject, MetadataOperation } from '../contracts/objects.ts'
+import type { CheckpointRecord, EnvironmentObject, MetadataOperation } from '../contracts/objects.ts'
+import { planTask } from '../contracts/plan.ts'
 import type {
   Caller,
   ListRunsInput,
@@ -40,6 +41,26 @@ export async function getRun(
     spans: [],
   }
   return { ...run, ...packets }
+}
+
+/** As it is when its revision is above `after`, or after `waitMs`; without `after`, when it has ended. */
+export async function waitForRun(env: Env, caller: Caller, id: string, waitMs: number, after = Infinity): Promise<RunDetail> {
+  const run = await onRun(env, caller, id, 'Run not found', (environment) => environment.waitForRun(caller, id, after, waitMs))
+  return run.archived ? getRun(env, caller, id) : run
+}
+
+export function putCheckpoint(env: Env, caller: Caller, id: string, name: string, data: unknown): Promise<{ ok: true }> {
+  const text = JSON.stringify(data)
+  const bytes = byteLength(text)
+  if (bytes > limits.checkpointBytes)
+    throw new OperationError('TOO_LARGE', `A checkpoint has at most ${limits.checkpointBytes} bytes, this one has ${bytes}.`)
+  if (name === '' || name.length > limits.checkpointNameChars)
+    throw new OperationError('INVALID_REQUEST', `The name of a checkpoint has 1 to ${limits.checkpointNameChars} characters.`)
+  return onRun(env, caller, id, 'Run not found', (environment) => environment.putCheckpoint(caller, id, { name, data: text }))
+}
+
+export function listCheckpoints(env: Env, caller: Caller, id: string): Promise<CheckpointRecord[]> {
+  return onRun(env, caller, id, 'Run not found', (environment) => environment.listCheckpoints(caller, id))
 }
 
 /** Newest first; every partition's list is one object today. */
@@ -120,7 +141,7 @@ export async function replayRun(
     ? await sha256Hex(`${context.requestKey}\n${caller.environment.id}\nreplay\n${id}`)
     : runId
   const wire = { payload, options: { ...options, payloadType, ...(queue ? { queue: { name: queue } } : {}) } }
-  const given = optionsOf(env, caller, old.task, wire, { now: context.now })
+  const given = optionsOf(env, caller, old.task, wire, { now: context.now, isPlan: old.task === planTask })
   const input = await storePayload(env, caller, { runId, operationId, task: old.task, options: given })
   const copied: Partial<TriggerOptions> = {
     ...(old.metadata ? { metadata: old.metadata } : {}),

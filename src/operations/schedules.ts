@@ -36,13 +36,29 @@ export async function updateSchedule(
   return upsert(env, identity, { reference }, options)
 }
 
+/** Of a sentence: any task, and a payload of its own laid over the tick's. */
+export function createSentenceSchedule(
+  env: Env,
+  identity: EnvironmentIdentity,
+  { payload, ...options }: ScheduleOptions & { payload: Record<string, unknown> },
+  deduplicationKey: string,
+): Promise<ScheduleRecord> {
+  return put(env, identity, { deduplicationKey }, { ...inputOf(options), payload })
+}
+
 async function upsert(
   env: Env,
   identity: EnvironmentIdentity,
   by: { reference: string } | { deduplicationKey?: string },
   options: ScheduleOptions,
 ): Promise<ScheduleRecord> {
-  const input: ScheduleInput = {
+  const input = inputOf(options)
+  await requireScheduledTask(env, identity, input.task)
+  return put(env, identity, by, input)
+}
+
+function inputOf(options: ScheduleOptions): ScheduleInput {
+  const input = {
     task: options.task,
     cron: options.cron,
     timezone: options.timezone || 'UTC',
@@ -51,7 +67,15 @@ async function upsert(
   }
   const problem = timingProblem(input)
   if (problem) throw new OperationError('UNPROCESSABLE', problem)
-  await requireScheduledTask(env, identity, input.task)
+  return input
+}
+
+async function put(
+  env: Env,
+  identity: EnvironmentIdentity,
+  by: { reference: string } | { deduplicationKey?: string },
+  input: ScheduleInput,
+): Promise<ScheduleRecord> {
   // Made here, so that a call repeated after a lost answer finds what the first one made.
   const id = `sched_${randomText(21)}`
   return unwrap(await callScheduler(env, identity.locator, (scheduler) => scheduler.upsert(identity, id, by, input)))

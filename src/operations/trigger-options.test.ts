@@ -7,7 +7,11 @@ const now = 1_800_000_000_000
 
 function read(options: Record<string, unknown>, environment: Partial<EnvironmentIdentity> = {}): TriggerOptions {
   const identity = { type: 'PRODUCTION', ...environment } as EnvironmentIdentity
-  return triggerOptions('t', triggerBodySchema.parse({ options }), { now, environment: identity, regions: ['eu'] })
+  return triggerOptions('t', triggerBodySchema.parse({ options }), {
+    now,
+    environment: identity,
+    regions: 'eu,home=weur,away=enam',
+  })
 }
 
 describe('options of a trigger', () => {
@@ -84,6 +88,8 @@ describe('options of a trigger', () => {
     expect(read({ region: 'eu' }).region).toBe('eu')
     expect(() => read({ region: 'us' })).toThrow('The region you specified doesn\'t exist ("us").')
     expect(read({ region: 'us' }, { type: 'DEVELOPMENT' }).region).toBeUndefined()
+    expect(read({ region: 'home' }, { region: 'home' }).region).toBe('home')
+    expect(() => read({ region: 'away' }, { region: 'home' })).toThrow('isn\'t available to you ("away")')
   })
 
   it('refuses what it would have to ignore', () => {

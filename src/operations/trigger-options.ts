@@ -5,6 +5,7 @@ import { OperationError } from '../contracts/errors.ts'
 import { limits } from '../contracts/limits.ts'
 import type { EnvironmentIdentity, Packet, TriggerOptions } from '../contracts/rpc.ts'
 import type { TriggerBody } from '../contracts/trigger.schema.ts'
+import { readRegions, regionProblem } from '../core/region/places.ts'
 import { byteLength, packetOf } from './packets.ts'
 
 type WireOptions = NonNullable<TriggerBody['options']>
@@ -12,8 +13,8 @@ type WireOptions = NonNullable<TriggerBody['options']>
 export interface OptionsContext {
   now: number
   environment: EnvironmentIdentity
-  /** Names `region` may have. */
-  regions: string[]
+  /** The setting REGIONS. */
+  regions: string | undefined
   traceparent?: string
 }
 
@@ -76,13 +77,15 @@ export function tagsOf(tags: string | string[] | undefined): string[] {
 
 /** An option that would be ignored in silence is refused instead. */
 function refuseUnbuilt(options: WireOptions): void {
-  if (options.concurrency?.length) throw notBuilt('concurrency')
-  if (options.gates?.length) throw notBuilt('gates')
+  if (options.concurrency?.length) throw notBuilt('concurrency', namedLimits)
+  if (options.gates?.length) throw notBuilt('gates', namedLimits)
   if (options.dependentAttempt || options.dependentBatch) throw notBuilt('dependentAttempt (a wait from inside a run of SDK 3)')
 }
 
-export function notBuilt(option: string): OperationError {
-  return new OperationError('NOT_IMPLEMENTED', `The option ${option} is not built yet.`, {
+const namedLimits = ': use the concurrencyLimit of a queue, a concurrencyKey, or rateLimit of the task'
+
+export function notBuilt(option: string, instead = ''): OperationError {
+  return new OperationError('NOT_IMPLEMENTED', `The option ${option} is not built yet${instead}.`, {
     body: { code: 'not_implemented' },
     headers: { 'x-should-retry': 'false' },
   })
@@ -90,24 +93,18 @@ export function notBuilt(option: string): OperationError {
 
 function regionOf(region: string | undefined, context: OptionsContext): string | undefined {
   if (!region || context.environment.type === 'DEVELOPMENT') return undefined
-  return amongRegions(region, context.regions)
+  return available(region, context.regions, context.environment)
 }
 
 /** A region as an option of something else than a trigger. */
-export function knownRegion(env: Env, region: string | undefined): string | undefined {
-  return region ? amongRegions(region, regionsOf(env)) : undefined
+export function knownRegion(env: Env, region: string | undefined, environment: EnvironmentIdentity): string | undefined {
+  return region ? available(region, env.REGIONS, environment) : undefined
 }
 
-export function regionsOf(env: Env): string[] {
-  return (env.REGIONS ?? '')
-    .split(',')
-    .map((name) => name.trim())
-    .filter(Boolean)
-}
-
-function amongRegions(region: string, regions: string[]): string {
-  if (regions.includes(region)) return region
-  throw new OperationError('UNPROCESSABLE', `The region you specified doesn't exist ("${region}").`)
+function available(region: string, setting: string | undefined, environment: EnvironmentIdentity): string {
+  const problem = regionProblem(region, readRegions(setting), environment.region)
+  if (problem) throw new OperationError('UNPROCESSABLE', problem)
+  return region
 }
 
 function metadataPacket(metadata: unknown, type = 'application/json'): Packet | undefined {

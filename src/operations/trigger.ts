@@ -7,7 +7,9 @@ import type { Caller, TriggerInput, TriggerOptions, TriggerResult } from '../con
 import type { TriggerBody } from '../contracts/trigger.schema.ts'
 import { callEnvironment } from './objects.ts'
 import { storePacket } from './packets.ts'
-import { regionsOf, triggerOptions } from './trigger-options.ts'
+import { triggerOptions } from './trigger-options.ts'
+
+const ownTasks = 'trigger.do/'
 
 export interface TriggerContext {
   /** `x-trigger-request-idempotency-key`: the same for every retry of one logical call. */
@@ -15,6 +17,8 @@ export interface TriggerContext {
   /** Hash of the caller's one-time token: a second use is refused. */
   oneTimeToken?: string
   traceparent?: string
+  /** Only the platform starts its own tasks. */
+  isPlan?: boolean
   now: number
 }
 
@@ -45,10 +49,12 @@ export function partitionFor(child: { parentRunId?: string; resumeParentOnComple
 
 /** Reads and refuses; stores nothing. */
 export function optionsOf(env: Env, caller: Caller, task: string, body: TriggerBody, context: TriggerContext): TriggerOptions {
+  if (task.startsWith(ownTasks) && !context.isPlan)
+    throw new OperationError('UNPROCESSABLE', `Tasks whose id begins with ${ownTasks} are the platform's own.`)
   return triggerOptions(task, body, {
     now: context.now,
     environment: caller.environment,
-    regions: regionsOf(env),
+    regions: env.REGIONS,
     ...(context.traceparent ? { traceparent: context.traceparent } : {}),
   })
 }

@@ -55,14 +55,43 @@ function writePack(sql: SqlStorage, runs: Runs): void {
   }
 }
 
+/** Any run of the day: all of them name the object's home. */
+export function anyArchivedId(sql: SqlStorage): string | undefined {
+  return sql.exec<{ first_id: string }>('SELECT first_id FROM history LIMIT 1').toArray()[0]?.first_id
+}
+
+/** In the order of the ids, up to so many characters of JSON but at least one. Neighbours share a pack, which is opened once. */
+export function readArchivedRuns(sql: SqlStorage, runIds: string[], most: number): Record<string, ArchivedRun | null> {
+  const found: Record<string, ArchivedRun | null> = {}
+  let open: { pack: number; runs: Runs } | undefined
+  let size = 0
+  for (const runId of runIds) {
+    if (size > most) break
+    found[runId] = null
+    for (const pack of packsOf(sql, runId)) {
+      if (open?.pack !== pack) open = { pack, runs: JSON.parse(readPack(sql, pack)) as Runs }
+      const run = open.runs[runId]
+      if (!run) continue
+      found[runId] = run
+      size += JSON.stringify(run).length
+      break
+    }
+  }
+  return found
+}
+
+function readPack(sql: SqlStorage, pack: number): string {
+  const decoder = new TextDecoder()
+  let text = ''
+  const rows = sql.exec<{ data: ArrayBuffer }>('SELECT data FROM history WHERE pack = ? ORDER BY chunk', pack)
+  // A character may straddle two chunks.
+  for (const { data } of rows) text += decoder.decode(data, { stream: true })
+  return text + decoder.decode()
+}
+
 export function readArchivedRun(sql: SqlStorage, runId: string): ArchivedRun | undefined {
   for (const pack of packsOf(sql, runId)) {
-    const decoder = new TextDecoder()
-    let text = ''
-    const rows = sql.exec<{ data: ArrayBuffer }>('SELECT data FROM history WHERE pack = ? ORDER BY chunk', pack)
-    // A character may straddle two chunks.
-    for (const { data } of rows) text += decoder.decode(data, { stream: true })
-    text += decoder.decode()
+    const text = readPack(sql, pack)
     const run = text.includes(runId) ? (JSON.parse(text) as Runs)[runId] : undefined
     if (run) return run
   }

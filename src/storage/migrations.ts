@@ -34,6 +34,7 @@ const environmentMigrations: string[][] = [
     `CREATE TABLE event_subscriptions (id TEXT PRIMARY KEY, event TEXT NOT NULL, data TEXT NOT NULL) WITHOUT ROWID`,
     `CREATE INDEX event_subscriptions_by_event ON event_subscriptions (event, id)`,
   ],
+  [`CREATE TABLE rate_buckets (bucket TEXT PRIMARY KEY, full_at REAL NOT NULL) WITHOUT ROWID`],
 ]
 
 const schedulerMigrations: string[][] = [
@@ -51,6 +52,7 @@ const schedulerMigrations: string[][] = [
     `CREATE INDEX schedules_due ON schedules (due_at) WHERE active = 1`,
     `CREATE INDEX schedules_listed ON schedules (created_at, id)`,
   ],
+  [`ALTER TABLE schedules ADD COLUMN payload TEXT`],
 ]
 
 export function migrateEnvironment(storage: DurableObjectStorage): void {

@@ -25,6 +25,8 @@ export interface RunEngine {
   /** This attempt was started more than once: its calls may repeat earlier ones. */
   restarted?: boolean
   lockToVersion?: string
+  /** What the key of its task's rate limit is in its payload. */
+  rateKey?: string
   /** Waits for the deployment of this external id; `queue` is what the trigger asked for. */
   parked?: { externalId: string; queue?: string }
   /** Delayed: triggers with this key become this run. `since`: when the first came. */
@@ -228,6 +230,14 @@ export function* walkOldRuns(sql: SqlStorage, before: string, limit: number): Ge
   const query = `SELECT data FROM runs WHERE id < ? AND live IS NULL
     AND (parent_id IS NULL OR parent_id NOT IN (SELECT id FROM runs WHERE live = 1)) ORDER BY id LIMIT ?`
   for (const row of [...sql.exec<{ data: string }>(query, before, limit)]) yield JSON.parse(row.data)
+}
+export function hasFinalRuns(sql: SqlStorage, from: string, before: string): boolean {
+  return [...sql.exec('SELECT 1 FROM runs WHERE id >= ? AND id < ? AND live IS NULL LIMIT 1', from, before)].length > 0
+}
+/** Oldest first. */
+export function walkRuns(sql: SqlStorage, after: string, before: string, limit: number): StoredRun[] {
+  const query = 'SELECT data FROM runs WHERE id > ? AND id < ? ORDER BY id LIMIT ?'
+  return [...sql.exec<{ data: string }>(query, after, before, limit)].map((row) => JSON.parse(row.data) as StoredRun)
 }
 export function oldestRun(sql: SqlStorage): string | undefined {
   return [...sql.exec<{ id: string }>('SELECT id FROM runs ORDER BY id LIMIT 1')][0]?.id

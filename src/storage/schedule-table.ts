@@ -17,15 +17,16 @@ type Row = {
   last_at: number | null
   failures: number
   created_at: number
+  payload: string | null
 }
 
 export function putSchedule(sql: SqlStorage, schedule: Schedule): void {
   sql.exec(
     `INSERT INTO schedules (id, type, task, cron, timezone, tick_window, deduplication_key, external_id, active, next_at, due_at,
-       last_at, failures, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+       last_at, failures, created_at, payload) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
      ON CONFLICT (id) DO UPDATE SET cron = excluded.cron, timezone = excluded.timezone, tick_window = excluded.tick_window,
        external_id = excluded.external_id, active = excluded.active, next_at = excluded.next_at, due_at = excluded.due_at,
-       failures = excluded.failures`,
+       failures = excluded.failures, payload = excluded.payload`,
     schedule.id,
     schedule.type,
     schedule.task,
@@ -40,6 +41,7 @@ export function putSchedule(sql: SqlStorage, schedule: Schedule): void {
     schedule.lastAt ?? null,
     schedule.failures,
     schedule.createdAt,
+    schedule.payload === undefined ? null : JSON.stringify(schedule.payload),
   )
 }
 
@@ -75,24 +77,30 @@ export function earliestDue(sql: SqlStorage): number | undefined {
   return sql.exec<{ at: number | null }>('SELECT MIN(due_at) AS at FROM schedules WHERE active = 1').one().at ?? undefined
 }
 
-export function putLastAt(sql: SqlStorage, id: string, lastAt: number): void {
-  sql.exec('UPDATE schedules SET last_at = ? WHERE id = ?', lastAt, id)
-}
-
-/** Moves on from the tick the caller acted on; nothing when the schedule was changed meanwhile and waits for another. */
-export function movePending(sql: SqlStorage, from: Schedule, to: Pick<Schedule, 'nextAt' | 'dueAt' | 'failures'>): void {
-  sql.exec(
-    `UPDATE schedules SET next_at = ?, due_at = ?, failures = ?
+/**
+ * Moves on from the tick the caller acted on. When the schedule was changed meanwhile and waits for another, that one is no longer
+ * ours to move, but a run that was made was made.
+ */
+export function movePending(
+  sql: SqlStorage,
+  from: Schedule,
+  to: Pick<Schedule, 'nextAt' | 'dueAt' | 'failures'> & { lastAt?: number },
+): void {
+  const moved = sql.exec(
+    `UPDATE schedules SET next_at = ?, due_at = ?, failures = ?, last_at = COALESCE(?, last_at)
      WHERE id = ? AND next_at = ? AND cron = ? AND timezone = ? AND tick_window IS ?`,
     to.nextAt,
     to.dueAt ?? null,
     to.failures,
+    to.lastAt ?? null,
     from.id,
     from.nextAt,
     from.cron,
     from.timezone,
     from.window ?? null,
   )
+  if (moved.rowsWritten === 0 && to.lastAt !== undefined)
+    sql.exec('UPDATE schedules SET last_at = ? WHERE id = ?', to.lastAt, from.id)
 }
 
 export function deleteSchedule(sql: SqlStorage, id: string): void {
@@ -103,8 +111,13 @@ export function deleteSchedules(sql: SqlStorage): void {
   sql.exec('DELETE FROM schedules')
 }
 
+/** Writes nothing when it is known. */
 export function putIdentity(sql: SqlStorage, identity: EnvironmentIdentity): void {
-  sql.exec("INSERT OR REPLACE INTO state (key, value) VALUES ('identity', ?)", JSON.stringify(identity))
+  sql.exec(
+    `INSERT INTO state (key, value) VALUES ('identity', ?)
+     ON CONFLICT (key) DO UPDATE SET value = excluded.value WHERE value <> excluded.value`,
+    JSON.stringify(identity),
+  )
 }
 
 export function readIdentity(sql: SqlStorage): EnvironmentIdentity | undefined {
@@ -139,5 +152,6 @@ function stored(row: Row): Schedule {
     ...(row.last_at === null ? {} : { lastAt: row.last_at }),
     failures: row.failures,
     createdAt: row.created_at,
+    ...(row.payload === null ? {} : { payload: JSON.parse(row.payload) as Record<string, unknown> }),
   }
 }

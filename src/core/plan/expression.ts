@@ -172,6 +172,22 @@ export function withTasks(plan: Expression, understand: (sentence: Sentence) => 
   return walk(plan)
 }
 
+/** Ids of the tasks it starts, each as often as it stands there. */
+export function tasksOf(plan: Expression): string[] {
+  const found: string[] = []
+  const walk = (value: Expression): void => {
+    if (Array.isArray(value)) value.forEach(walk)
+    else if (isObject(value)) {
+      const marked = markedOf(value)
+      if (marked && '$value' in marked) return
+      if (marked && '$task' in marked) found.push(marked.$task.id)
+      Object.values(value).forEach(walk)
+    }
+  }
+  walk(plan)
+  return found
+}
+
 /** Whether anything in it is known only when the plan is carried out. */
 export function isOpen(value: Expression): boolean {
   if (Array.isArray(value)) return value.some(isOpen)

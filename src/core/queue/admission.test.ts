@@ -11,7 +11,7 @@ describe('admission', () => {
       enqueue(state, item(`b${i}`, 'b', '', i))
     }
     const admitted = []
-    for (let next = admitNext(state); next; next = admitNext(state)) admitted.push(next.queue)
+    for (let next = admitNext(state, 0); next; next = admitNext(state, 0)) admitted.push(next.queue)
     expect(admitted.sort()).toEqual(['a', 'a', 'b', 'b'])
     expect(holdOf(state, 'a', '')).toEqual({ hold: 'queue-limit', running: 2, limit: 2 })
     expect(holdOf(state, 'c', '')).toEqual({ hold: 'environment-limit', running: 4, limit: 4 })
@@ -21,8 +21,8 @@ describe('admission', () => {
     const state = newAdmission(1, 1)
     occupy(state, 'q', '')
     enqueue(state, item('a', 'q', '', 1))
-    expect(admitNext(state)).toBeUndefined()
+    expect(admitNext(state, 0)).toBeUndefined()
     release(state, 'q', '')
-    expect(admitNext(state)?.id).toBe('a')
+    expect(admitNext(state, 0)?.id).toBe('a')
   })
 })

@@ -2,11 +2,16 @@
  * Who runs next. One sub-queue per (queue, concurrency key), each with the queue's full limit; keys are served in passes,
  * one run per key and pass, oldest head first, so a long backlog of one key never holds up another. Who comes during a pass is
  * in the next one: a pass ends, whatever arrives. Who was held by a pause or a limit joins the pass that is on, and has saved up none.
- * Invariants: no limit is exceeded; no runnable run is left while a slot is free; order is kept within a key; while a key could
- * start a run, no other is served three times before it. A step costs the logarithm of the number of keys.
+ * A run under a rate limit also takes a token when it starts; runs without one are passed by the others of their key.
+ * Invariants: no limit is exceeded; no runnable run is left while a slot and a token are free; order is kept within a key, but
+ * for tokens; while a key could start a run, no other is served three times before it. A step costs the logarithm of the number
+ * of keys.
  */
 import { Heap } from '../heap.ts'
-import { Line, type Waiting } from './line.ts'
+import { Lanes } from './lanes.ts'
+import type { Waiting } from './line.ts'
+import type { RateLimit } from './token-bucket.ts'
+import { Tokens } from './tokens.ts'
 
 export type { Waiting } from './line.ts'
 
@@ -16,7 +21,7 @@ interface SubQueue {
   running: number
   /** The pass it is served in next; one that is over means the pass that is on. */
   pass: number
-  waiting: Line
+  waiting: Lanes
   /** Where it stands in the order; absent while it has nothing to start, or was found held. */
   place?: Place
 }
@@ -45,6 +50,9 @@ export interface AdmissionState {
   order: Heap<Place>
   /** By queue, all its keys together. */
   counts: Map<string, Counts>
+  tokens: Tokens
+  /** The clock when lanes were last asked whether their bucket has a token again. */
+  askedAt: number
 }
 
 export function newAdmission(base: number, burstFactor: number): AdmissionState {
@@ -59,6 +67,8 @@ export function newAdmission(base: number, burstFactor: number): AdmissionState 
     subQueues: new Map(),
     order: new Heap(isBefore),
     counts: new Map(),
+    tokens: new Tokens(),
+    askedAt: 0,
   }
 }
 
@@ -67,14 +77,14 @@ function isBefore(left: Place, right: Place): boolean {
 }
 
 function place(state: AdmissionState, sub: SubQueue): void {
-  const head = sub.waiting.first()
-  sub.place = head && { sub, pass: Math.max(sub.pass, state.pass), score: head.score }
+  const first = sub.waiting.first()
+  sub.place = first && { sub, pass: Math.max(sub.pass, state.pass), score: first.score }
   if (sub.place) state.order.add(sub.place)
 }
 
 /** After a pause or a limit was changed: who was held by it may start. */
-export function reconsider(state: AdmissionState): void {
-  for (const sub of state.subQueues.values()) if (!sub.place) place(state, sub)
+export function reconsider(state: AdmissionState, all = false): void {
+  for (const sub of state.subQueues.values()) if (all || !sub.place) place(state, sub)
 }
 
 function count(state: AdmissionState, queue: string, running: number, queued: number): void {
@@ -89,7 +99,7 @@ function subQueue(state: AdmissionState, queue: string, key: string): SubQueue {
   const name = `${queue}\n${key}`
   let found = state.subQueues.get(name)
   if (!found) {
-    found = { queue, key, running: 0, pass: 0, waiting: new Line() }
+    found = { queue, key, running: 0, pass: 0, waiting: new Lanes(queue, key) }
     state.subQueues.set(name, found)
   }
   return found
@@ -103,13 +113,17 @@ export function enqueue(state: AdmissionState, item: Waiting): void {
   if (isFirst) place(state, sub)
 }
 
-export function withdraw(state: AdmissionState, item: Waiting): void {
+/** Answers whether it waited. */
+export function withdraw(state: AdmissionState, item: Waiting): boolean {
   const sub = state.subQueues.get(`${item.queue}\n${item.key}`)
-  if (!sub) return
+  if (!sub) return false
+  const lane = item.bucket === undefined ? undefined : sub.waiting.lane(item.bucket)
   const wasFirst = sub.waiting.remove(item)
+  if (lane?.isAside && lane.line.length === 0) state.tokens.leave(lane)
   if (wasFirst !== undefined) count(state, sub.queue, 0, -1)
   if (wasFirst) place(state, sub)
   forget(state, sub)
+  return wasFirst !== undefined
 }
 
 export function occupy(state: AdmissionState, queue: string, key: string): void {
@@ -147,28 +161,41 @@ function environmentHold(state: AdmissionState): Hold | undefined {
   return state.running >= state.burst ? 'environment-limit' : undefined
 }
 
-/** What keeps the first run of a queue and key from starting; the rule `admitNext` goes by. After it, every waiting run has one. */
-export function holdOf(
-  state: AdmissionState,
-  queue: string,
-  key: string,
-): { hold: Hold; running: number; limit: number } | undefined {
-  const running = state.subQueues.get(`${queue}\n${key}`)?.running ?? 0
+export type Held = { hold: Hold; running: number; limit: number } | { hold: 'rate-limit'; rate: RateLimit; nextAt: number }
+
+/**
+ * What keeps the first run of a queue and key (and of a bucket) from starting; the rule `admitNext` goes by. After it, every
+ * waiting run has one.
+ */
+export function holdOf(state: AdmissionState, queue: string, key: string, bucket?: string): Held | undefined {
+  const sub = state.subQueues.get(`${queue}\n${key}`)
+  const running = sub?.running ?? 0
   const environment = environmentHold(state)
   const own = environment === 'environment-paused' ? environment : queueHold(state, queue, running)
   if (own) return { hold: own, running, limit: queueLimit(state, queue) }
+  const rate = bucket === undefined ? undefined : state.tokens.rateOf(bucket)
+  if (bucket !== undefined && rate && sub?.waiting.lane(bucket)?.isAside)
+    return { hold: 'rate-limit', rate, nextAt: state.tokens.nextAt(bucket) }
   return environment && { hold: environment, running: state.running, limit: state.burst }
 }
 
 /** Takes the next run out of its queue and occupies its slot; undefined when nothing may start. */
-export function admitNext(state: AdmissionState): Waiting | undefined {
+export function admitNext(state: AdmissionState, now: number): Waiting | undefined {
   if (environmentHold(state)) return undefined
+  if (now !== state.askedAt) comeBack(state, now)
   for (let first = state.order.take(); first; first = state.order.take()) {
     const { sub, pass } = first
     if (sub.place !== first) continue
     sub.place = undefined
     // Held: it gets a place again when one of its runs ends, or with `reconsider`.
     if (queueHold(state, sub.queue, sub.running)) continue
+    const lane = sub.waiting.firstLane()
+    if (lane && state.tokens.count(lane.bucket, now) < 1) {
+      state.tokens.standAside(lane)
+      place(state, sub)
+      continue
+    }
+    if (lane) state.tokens.take(lane.bucket, now)
     const admitted = sub.waiting.take() as Waiting
     state.pass = pass
     sub.pass = pass + 1
@@ -179,6 +206,24 @@ export function admitNext(state: AdmissionState): Waiting | undefined {
     return admitted
   }
   return undefined
+}
+
+function comeBack(state: AdmissionState, now: number): void {
+  state.askedAt = now
+  for (const { lanes } of state.tokens.comeBack(now)) {
+    const sub = state.subQueues.get(`${lanes.queue}\n${lanes.key}`)
+    if (sub) place(state, sub)
+  }
+}
+
+export function setRates(state: AdmissionState, rates: Map<string, RateLimit>, now: number): void {
+  state.tokens.setRates(rates, now)
+  reconsider(state, true)
+}
+
+/** When a run that waits for nothing but a token may start. */
+export function nextTokenAt(state: AdmissionState): number | undefined {
+  return environmentHold(state) ? undefined : state.tokens.earliest()
 }
 
 export function countQueue(state: AdmissionState, queue: string): Readonly<Counts> {

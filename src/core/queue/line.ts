@@ -5,6 +5,8 @@ export interface Waiting {
   key: string
   /** Lower first: time of queueing less the priority. */
   score: number
+  /** It takes a token from this bucket when it starts. */
+  bucket?: string
 }
 
 /** Room in front that is given back once it is more than half. */

@@ -6,6 +6,7 @@ import { type Wait, waitingReason } from './waiting-reason.ts'
 
 type Run = Parameters<typeof waitingReason>[0]
 const run = (change: Partial<Run> & { engine?: Partial<Run['engine']> } = {}): Run => ({
+  task: 't',
   status: 'PENDING',
   queue: 'q',
   ...change,
@@ -53,7 +54,7 @@ describe('the reason a run waits', () => {
     enqueue(admission, { id: 'waits', queue: 'q', key: '', score: 1 })
     occupy(admission, 'q', '')
     const explained = (waiting = run()): string | undefined => {
-      expect(admitNext(admission)).toBeUndefined()
+      expect(admitNext(admission, at)).toBeUndefined()
       return waitingReason(waiting, admission)
     }
     expect(explained()).toBe('queue limit: 1 of 1 runs of q execute')

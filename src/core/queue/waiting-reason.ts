@@ -2,9 +2,11 @@
  * Why a run does not execute now, in words. Derived when it is read, from the run and from the rule admission goes by
  * (`holdOf`); nothing is stored for it but what nobody could derive: which version is missing, why a start was lost.
  */
+import { formatDuration } from '../../contracts/durations.ts'
 import type { RunRecord } from '../../contracts/rpc.ts'
 import { isFinal, isQueued } from '../run/statuses.ts'
 import { type AdmissionState, holdOf } from './admission.ts'
+import { bucketOf } from './tokens.ts'
 
 /** What a waiting run waits for. RUN and BATCH need no row of their own: their state is the runs'. */
 export type Wait =
@@ -13,8 +15,11 @@ export type Wait =
   | { kind: 'datetime'; waitpointId: string; until: number }
   | { kind: 'token'; waitpointId: string }
 
-type WaitingRun = Pick<RunRecord, 'status' | 'queue' | 'concurrencyKey' | 'delayUntil' | 'waitingReason'> & {
-  engine: { waits: Wait[]; resuming?: boolean; dueAt?: number }
+type WaitingRun = Pick<
+  RunRecord,
+  'task' | 'status' | 'queue' | 'concurrencyKey' | 'delayUntil' | 'startedAt' | 'waitingReason'
+> & {
+  engine: { waits: Wait[]; resuming?: boolean; dueAt?: number; rateKey?: string }
 }
 
 export function waitingReason(run: WaitingRun, admission: AdmissionState): string | undefined {
@@ -38,9 +43,16 @@ function inWords(wait: Wait): string {
   return `waits for token ${wait.waitpointId}`
 }
 
-function inQueue({ queue, concurrencyKey }: WaitingRun, admission: AdmissionState): string {
-  const held = holdOf(admission, queue, concurrencyKey ?? '')
+function inQueue(run: WaitingRun, admission: AdmissionState): string {
+  const { queue, concurrencyKey } = run
+  const held = holdOf(admission, queue, concurrencyKey ?? '', bucketOf(run, admission.tokens))
   if (!held) return `queued in ${queue}`
+  if (held.hold === 'rate-limit') {
+    const { rateKey } = run.engine
+    const whose = rateKey === undefined ? '' : ` for key "${rateKey}"`
+    const rate = `${held.rate.limit} per ${formatDuration(held.rate.periodMs / 1_000)}`
+    return `rate limit of task ${run.task}${whose}: ${rate}, next at ${iso(held.nextAt)}`
+  }
   const { hold, running, limit } = held
   switch (hold) {
     case 'environment-paused':

@@ -34,6 +34,7 @@ function play(spinning: string[], calm: string[]): { blamed: string[]; freezes: 
       if (decision.kind === 'blamed') {
         blamed.push(decision.id)
         all.delete(decision.id)
+        for (const waiting of all.values()) waiting.at = Math.min(waiting.at, now)
       } else run.at = decision.at
     }
   }

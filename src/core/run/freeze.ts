@@ -1,6 +1,7 @@
 /**
  * On one machine a task that never yields stops the whole process; the local host replaces it after a silence, and every run
- * that was executing is a suspect. Each gets a turn in which it is the only one: who freezes the process then, did it.
+ * that was executing is a suspect. Each gets a turn in which it is the only one: who freezes the process then, did it, and the
+ * others go on at once.
  */
 export interface Suspect {
   id: string

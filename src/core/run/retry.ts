@@ -2,6 +2,7 @@
  * What follows a failed attempt (engine-behaviour.md §4): retry in place, retry through the queue, or a final status.
  * The server's budget always counts: an instruction of the runner never makes an attempt more than maxAttempts.
  */
+import { settingsAt } from '../../contracts/backoff.ts'
 import type { Completion, RetrySettings, RunStatus, TaskRunError } from '../../contracts/rpc.ts'
 
 /** Retries sooner than this keep the slot (4.20). */
@@ -70,7 +71,7 @@ export function statusOfError(error: TaskRunError, development: boolean): RunSta
 
 /** 4.10; undefined = no attempt left. `random` is in [0, 1). */
 export function retryDelay(settings: RetrySettings, attempt: number, random: number): number | undefined {
-  const { maxAttempts, factor, minTimeoutInMs, maxTimeoutInMs, randomize } = { ...defaults, ...settings }
+  const { maxAttempts, factor, minTimeoutInMs, maxTimeoutInMs, randomize } = { ...defaults, ...settingsAt(settings, attempt) }
   if (attempt >= maxAttempts) return undefined
   const jitter = randomize ? 1 + random : 1
   return Math.round(Math.min(maxTimeoutInMs, jitter * minTimeoutInMs * factor ** (attempt - 1)))

@@ -69,7 +69,7 @@ function inside(ticks: number[]): number[] {
   return ticks.filter((at) => at > start + DAY && at < end - DAY)
 }
 
-describe.each(zones)('two years in %s', (zone) => {
+describe.each(zones)('two years in %s', { timeout: 60_000 }, (zone) => {
   const clock = readings(zone)
   const offsets = clock.map(({ at, wall }) => wall - at)
   const changes = clock.filter((_, index) => index > 0 && offsets[index] !== offsets[index - 1])
@@ -124,32 +124,28 @@ describe.each(zones)('two years in %s', (zone) => {
     }
   })
 
-  it.skipIf(parserIsWrong.includes(zone))(
-    'cron-parser says the same around each change',
-    () => {
-      const crons = [
-        '30 2 * * *',
-        '0,30 1-3 * * *',
-        '*/20 */2 * * *',
-        '15 0,1 * * *',
-        '0 2 * * SUN',
-        '5 * * * *',
-        '*/10 * * * *',
-        '0 0 L * *',
-      ]
-      for (const cron of crons) {
-        for (const from of [start, ...changes.map(({ at }) => at - 8 * HOUR)]) {
-          const expression = CronExpressionParser.parse(cron, { currentDate: new Date(from), tz: zone })
-          const count = cron.startsWith('*/') ? 100 : 20
-          const theirs = Array.from({ length: count }, () => expression.next().getTime())
-          expect(iso(upcoming(cron, zone, from, count)), `${cron} from ${new Date(from).toISOString()}`).toEqual(
-            iso([...new Set(theirs)]),
-          )
-        }
+  it.skipIf(parserIsWrong.includes(zone))('cron-parser says the same around each change', () => {
+    const crons = [
+      '30 2 * * *',
+      '0,30 1-3 * * *',
+      '*/20 */2 * * *',
+      '15 0,1 * * *',
+      '0 2 * * SUN',
+      '5 * * * *',
+      '*/10 * * * *',
+      '0 0 L * *',
+    ]
+    for (const cron of crons) {
+      for (const from of [start, ...changes.map(({ at }) => at - 8 * HOUR)]) {
+        const expression = CronExpressionParser.parse(cron, { currentDate: new Date(from), tz: zone })
+        const count = cron.startsWith('*/') ? 100 : 20
+        const theirs = Array.from({ length: count }, () => expression.next().getTime())
+        expect(iso(upcoming(cron, zone, from, count)), `${cron} from ${new Date(from).toISOString()}`).toEqual(
+          iso([...new Set(theirs)]),
+        )
       }
-    },
-    20_000,
-  )
+    }
+  })
 })
 
 describe('a tick that is always on the day the clock changes', () => {

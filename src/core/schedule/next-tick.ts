@@ -9,6 +9,7 @@ import { changeBetween, instantOf, offsetAt } from './zone-clock.ts'
 
 const aliases = new Set(['@hourly', '@daily', '@weekly', '@monthly', '@yearly', '@annually'])
 const HOURS = 24
+const MINUTE_MS = 60_000
 /** No clock jumps farther: where a walk has to begin to see the times that a jump before its reference moved behind it. */
 const LONGEST_JUMP_MS = 3 * 3_600_000
 
@@ -23,6 +24,26 @@ export function upcoming(cron: string, timezone: string, after: number, count: n
   if (count < 1) return ticks
   for (const tick of ticksAfter(cron, timezone, after)) if (ticks.push(tick) === count) break
   return ticks
+}
+
+export type TicksOf = typeof upcoming
+
+/**
+ * Many schedules have one cron and are due together: their ticks are computed once. A tick is at a full minute, so what comes after
+ * any moment of a minute comes after its beginning, but for that beginning itself.
+ */
+export function sharedTicks(): TicksOf {
+  const known = new Map<string, { ticks: number[]; asked: number }>()
+  return (cron, timezone, after, count) => {
+    const from = Math.floor(after / MINUTE_MS) * MINUTE_MS
+    const key = `${from} ${timezone} ${cron}`
+    let found = known.get(key)
+    if (!found || found.asked < count) {
+      found = { ticks: upcoming(cron, timezone, from, count), asked: count }
+      known.set(key, found)
+    }
+    return found.ticks.slice(0, count)
+  }
 }
 
 /** The last tick after `after` and not after `until`, if there is one. */

@@ -3,7 +3,7 @@
  * missed ticks makes one late run and never a backlog; a tick is planned once, in the order of time.
  */
 import type { ScheduleTiming } from '../../contracts/objects.ts'
-import { latestTick, nextTick, validateCron, validateTimezone } from './next-tick.ts'
+import { latestTick, nextTick, type TicksOf, upcoming, validateCron, validateTimezone } from './next-tick.ts'
 import { phaseOf, validateWindow, windowOffset } from './window.ts'
 
 const DAY_MS = 86_400_000
@@ -27,8 +27,8 @@ export function isSameTiming(one: Timing, other: Timing): boolean {
 }
 
 /** The pending tick of a schedule that was made, changed or activated now; nothing when it never ticks again. */
-export function firstTick(id: string, timing: Timing, now: number): Tick | undefined {
-  const nominal = nextTick(timing.cron, timing.timezone, now)
+export function firstTick(id: string, timing: Timing, now: number, ticksOf: TicksOf = upcoming): Tick | undefined {
+  const [nominal] = ticksOf(timing.cron, timing.timezone, now, 1)
   return nominal === undefined ? undefined : tickAt(id, timing, nominal)
 }
 
@@ -36,7 +36,13 @@ export function firstTick(id: string, timing: Timing, now: number): Tick | undef
  * The pending tick after `previous` was done with. Ticks missed meanwhile are skipped, but the latest of them is kept while its
  * time within the window is still to come.
  */
-export function tickAfter(id: string, timing: Timing, previous: number, now: number): Tick | undefined {
+export function tickAfter(
+  id: string,
+  timing: Timing,
+  previous: number,
+  now: number,
+  ticksOf: TicksOf = upcoming,
+): Tick | undefined {
   if (timing.window !== undefined && now > previous) {
     const missedSince = (from: number): number | undefined => latestTick(timing.cron, timing.timezone, from, now)
     // Not all that a long stretch has, where a day has some.
@@ -44,7 +50,7 @@ export function tickAfter(id: string, timing: Timing, previous: number, now: num
     const tick = latest === undefined ? undefined : tickAt(id, timing, latest)
     if (tick && tick.effective > now) return tick
   }
-  return firstTick(id, timing, Math.max(previous, now))
+  return firstTick(id, timing, Math.max(previous, now), ticksOf)
 }
 
 export function tickAt(id: string, timing: Timing, nominal: number): Tick {

@@ -1,6 +1,16 @@
 import { describe, expect, it } from 'vitest'
+import { sharedTicks, upcoming } from './next-tick.ts'
 import { tickAfter, timingProblem } from './plan.ts'
-import { afterFailure, afterTick, changedSchedule, newSchedule, recordOf, type Schedule, switchedSchedule } from './schedule.ts'
+import {
+  afterAnswer,
+  afterFailure,
+  afterTick,
+  changedSchedule,
+  newSchedule,
+  recordOf,
+  type Schedule,
+  switchedSchedule,
+} from './schedule.ts'
 import { tickPayload } from './tick-payload.ts'
 import { phaseOf, validateWindow, windowOffset } from './window.ts'
 
@@ -81,6 +91,13 @@ describe('a schedule', () => {
     expect(json.upcoming).toEqual(Array.from({ length: 10 }, (_, i) => new Date(noon + (31 + i) * hour).toISOString()))
   })
 
+  it('lays a payload of its own over the tick, dates included', () => {
+    const own = { ...made(), payload: { template: 'digest', timestamp: 'mine', upcoming: null } }
+    const { json, meta } = JSON.parse(tickPayload(own, noon).data as string)
+    expect(json).toMatchObject({ scheduleId: own.id, template: 'digest', timestamp: 'mine', upcoming: null })
+    expect(meta.values).toEqual({})
+  })
+
   it('of a first tick knows no last one, and says which values are dates', () => {
     const { json, meta } = JSON.parse(tickPayload(made(), noon + hour + 20).data as string)
     expect(json).not.toHaveProperty('lastTimestamp')
@@ -88,6 +105,39 @@ describe('a schedule', () => {
     expect(Object.keys(meta.values).sort()).toEqual(
       ['timestamp', ...Array.from({ length: 10 }, (_, i) => `upcoming.${i}`)].sort(),
     )
+  })
+})
+
+describe('the answer to a tick', () => {
+  const error = { code: 'X', message: 'no' }
+  const late = noon + hour + 5_000
+
+  it('that is a run, or a refusal, moves on to the next tick', () => {
+    const next = afterTick(made(), late)
+    expect(afterAnswer(made(), { ok: true, value: {} }, late)).toEqual({ ...next, lastAt: noon + hour })
+    expect(afterAnswer(made(), { ok: false, error: { ...error, status: 422 } }, late)).toEqual(next)
+    expect(afterAnswer(made(), { ok: false, error: { ...error, status: 503 } }, late)).toEqual(next)
+  })
+
+  it('that is none, or may be another one later, is asked for again', () => {
+    const again = afterFailure(made(), late)
+    expect(afterAnswer(made(), undefined, late)).toEqual(again)
+    expect(afterAnswer(made(), { ok: false, error: { ...error, status: 503, retryable: true } }, late)).toEqual(again)
+  })
+})
+
+describe('shared ticks', () => {
+  it('are those each schedule would have computed, at any moment of the minute', () => {
+    const ticksOf = sharedTicks()
+    // Around the changes of the clock of 2026 as well.
+    for (const cron of ['* * * * *', '*/7 3 * * *', '30 2 * * *', '0 * * * 1'])
+      for (const timezone of ['UTC', 'Europe/Berlin', 'America/New_York', 'Australia/Lord_Howe', 'Asia/Kathmandu'])
+        for (const start of ['2026-03-08T06:58:00Z', '2026-03-29T00:59:00Z', '2026-10-24T23:00:00Z', '2026-11-01T05:59:00Z'])
+          for (const offset of [0, 1, 30_000, 59_999, 60_000, 119_999]) {
+            const after = Date.parse(start) + offset
+            for (const count of [1, 10, 3])
+              expect(ticksOf(cron, timezone, after, count)).toEqual(upcoming(cron, timezone, after, count))
+          }
   })
 })
 

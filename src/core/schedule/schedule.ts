@@ -3,6 +3,8 @@
  * that leaves the timing alone keeps the pending tick; an inactive schedule has none, and is planned anew when it is activated.
  */
 import type { ScheduleInput, ScheduleRecord } from '../../contracts/objects.ts'
+import type { RpcResult } from '../../contracts/rpc.ts'
+import type { TicksOf } from './next-tick.ts'
 import { firstTick, isSameTiming, type Tick, type Timing, tickAfter, tickAt } from './plan.ts'
 
 export interface Schedule extends ScheduleInput {
@@ -39,6 +41,7 @@ export function newSchedule(
     ...timingOf(input),
     ...(deduplicationKey ? { deduplicationKey } : {}),
     ...(input.externalId ? { externalId: input.externalId } : {}),
+    ...(input.payload ? { payload: input.payload } : {}),
     active: true,
     ...pending(firstTick(id, input, now), now),
     createdAt: now,
@@ -47,12 +50,13 @@ export function newSchedule(
 
 /** Replaces all but the task, which a schedule keeps for life (6.7). */
 export function changedSchedule(schedule: Schedule, input: ScheduleInput, now: number): Schedule {
-  const { window: _window, externalId: _externalId, dueAt: _dueAt, ...kept } = schedule
+  const { window: _window, externalId: _externalId, payload: _payload, dueAt: _dueAt, ...kept } = schedule
   const isReplanned = !isSameTiming(schedule, input)
   return {
     ...kept,
     ...timingOf(input),
     ...(input.externalId ? { externalId: input.externalId } : {}),
+    ...(input.payload ? { payload: input.payload } : {}),
     ...(isReplanned ? pending(firstTick(schedule.id, input, now), now) : pendingOf(schedule)),
   }
 }
@@ -66,8 +70,22 @@ export function switchedSchedule(schedule: Schedule, active: boolean, now: numbe
 }
 
 /** The pending tick after the last one made its run, or was refused. */
-export function afterTick(schedule: Schedule, now: number): Pending {
-  return pending(tickAfter(schedule.id, schedule, schedule.nextAt, now), schedule.nextAt)
+export function afterTick(schedule: Schedule, now: number, ticksOf?: TicksOf): Pending {
+  return pending(tickAfter(schedule.id, schedule, schedule.nextAt, now, ticksOf), schedule.nextAt)
+}
+
+/**
+ * By what the environment said to the tick, if it said anything. A refusal (a full queue) skips this tick only; what may go well
+ * another time is tried again. `lastAt`: the tick that made a run.
+ */
+export function afterAnswer(
+  schedule: Schedule,
+  answer: RpcResult<unknown> | undefined,
+  now: number,
+  ticksOf?: TicksOf,
+): Pending & { lastAt?: number } {
+  if (!answer || (!answer.ok && answer.error.retryable && answer.error.status >= 500)) return afterFailure(schedule, now)
+  return { ...afterTick(schedule, now, ticksOf), ...(answer.ok ? { lastAt: schedule.nextAt } : {}) }
 }
 
 /** The same tick again, later each time. */

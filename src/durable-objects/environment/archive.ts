@@ -6,7 +6,7 @@ import type { Env } from '../../contracts/bindings.ts'
 import { firstIdAt, partitionOf, timeOf } from '../../contracts/ids.ts'
 import { type ArchivedRun, type HistoryObject, objectNames } from '../../contracts/objects.ts'
 import {
-  defaultRetentionDays,
+  archivesRuns,
   handOverAfterMs,
   handOverBytes,
   handOverRuns,
@@ -14,6 +14,7 @@ import {
   historyEnd,
   mayHandOver,
   retentionCutoff,
+  retentionDaysOf,
 } from '../../core/run/retention.ts'
 import { deleteOldBatches } from '../../storage/batch-table.ts'
 import { deleteOldBulkActions } from '../../storage/bulk-table.ts'
@@ -28,6 +29,7 @@ import {
   walkOldRuns,
   walkPackets,
 } from '../../storage/run-table.ts'
+import { clearBucketPlan, moveToBucket } from './bucket.ts'
 import type { GroupCommit } from './group-commit.ts'
 import { type EnvironmentState, value } from './state.ts'
 
@@ -45,7 +47,7 @@ export class Archive {
     this.env = env
     this.state = state
     this.group = group
-    this.retentionDays = Number(env.RUN_RETENTION_DAYS) || defaultRetentionDays
+    this.retentionDays = retentionDaysOf(env.RUN_RETENTION_DAYS)
   }
 
   /** Answers when the next pass is worth it; undefined when there is nothing to keep. */
@@ -106,18 +108,30 @@ export class Archive {
 
   private async deleteOld(now: number): Promise<boolean> {
     const cutoff = retentionCutoff(now, this.retentionDays)
+    const archives = archivesRuns(this.env.RUN_ARCHIVE)
     const result = await this.group.decide((turn) => {
       const { sql } = turn.state
-      const old = [...walkOldRuns(sql, firstIdAt('run', cutoff), rowsPerStep)].filter((run) => !turn.state.live.has(run.id))
+      const old = archives ? [] : oldRuns(turn.state, cutoff, rowsPerStep)
       for (const run of old) deleteRun(sql, run)
+      if (!archives) clearBucketPlan(sql)
       deleteExpiredTokens(sql, now)
       deleteOldBulkActions(sql, firstIdAt('bulk', cutoff), rowsPerStep)
       deleteOldBatches(sql, firstIdAt('batch', cutoff), rowsPerStep)
       deleteOldWaitpoints(sql, firstIdAt('waitpoint', cutoff), rowsPerStep)
       return value(old.length === rowsPerStep)
     })
+    if (archives) {
+      for (let step = 0; step < stepsPerPass; step++)
+        if (!(await moveToBucket(this.env, this.state, this.group, cutoff))) return false
+      return true
+    }
     return result.ok && result.value
   }
+}
+
+/** Final runs past their retention that nobody needs, oldest first. */
+export function oldRuns(state: EnvironmentState, cutoff: number, limit: number): StoredRun[] {
+  return [...walkOldRuns(state.sql, firstIdAt('run', cutoff), limit)].filter((run) => !state.live.has(run.id))
 }
 
 export function historyOf(env: Env, locator: string, runId: string): HistoryObject {

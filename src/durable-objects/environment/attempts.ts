@@ -33,10 +33,12 @@ export function intoQueue(turn: Turn, run: StoredRun): void {
 
 /** Gives free slots to waiting runs, in the order admission decides. */
 export function pump(turn: Turn): void {
-  for (let next = admitNext(turn.state.admission); next; next = admitNext(turn.state.admission)) {
+  const { admission, rateLimits } = turn.state
+  for (let next = admitNext(admission, turn.now); next; next = admitNext(admission, turn.now)) {
     const run = turn.state.live.get(next.id)
+    rateLimits.leave(next.id)
     if (!run) {
-      release(turn.state.admission, next.queue, next.key)
+      release(admission, next.queue, next.key)
       continue
     }
     run.engine.holdsSlot = true
@@ -47,6 +49,7 @@ export function pump(turn: Turn): void {
       turn.executors.resume(turn, run)
     } else startAttempt(turn, run, true)
   }
+  rateLimits.plan(admission, turn.state.due, turn.now)
 }
 
 /** A new lease; `next` counts a new attempt, otherwise the same one starts again. */
@@ -231,6 +234,7 @@ export function frozen(turn: Turn, runs: StoredRun[]): void {
     run.engine.restarted = true
     if (decision.kind === 'blamed') {
       end(turn, run, 'TIMED_OUT', frozeError, readPackets(state.sql, run.id).spans)
+      goOn(turn)
       continue
     }
     run.attemptNumber -= 1
@@ -240,6 +244,16 @@ export function frozen(turn: Turn, runs: StoredRun[]): void {
     run.engine.dueAt = decision.at > now ? decision.at : undefined
     if (run.engine.dueAt === undefined) state.enqueue(run)
     else state.due.add({ at: decision.at, kind: 'start', id: run.id })
+    state.changed(run, now)
+  }
+}
+
+/** Those that waited while the culprit was alone need not wait for the rest of its time. */
+function goOn({ state, now }: Turn): void {
+  for (const run of state.live.values()) {
+    if (run.status !== 'PENDING' || !run.engine.freezes || run.engine.dueAt === undefined) continue
+    run.engine.dueAt = undefined
+    state.enqueue(run)
     state.changed(run, now)
   }
 }

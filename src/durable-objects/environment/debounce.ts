@@ -1,5 +1,6 @@
 /** A trigger with a debounce key becomes the delayed run of that key, if there is one. */
 import type { TriggerInput } from '../../contracts/rpc.ts'
+import { rateKeyOf } from '../../core/queue/rate-limits.ts'
 import { pushBack } from '../../core/run/debounce.ts'
 import { notePacketOwner, replaceTags, type StoredRun } from '../../storage/run-table.ts'
 import { optional, type Turn } from './state.ts'
@@ -47,4 +48,9 @@ function takeOver(turn: Turn, run: StoredRun, { options }: TriggerInput): void {
   run.maxAttempts = options.maxAttempts || run.maxAttempts
   run.maxDuration = options.maxDuration ?? run.maxDuration
   run.machine = options.machine ?? run.machine
+  const version = turn.state.versionNamed(run.engine.lockToVersion ?? '') ?? turn.state.version
+  const task = version?.tasks.find((candidate) => candidate.id === run.task)
+  const rateKey = rateKeyOf(task?.rateLimit, options.payload)
+  if (rateKey === undefined) delete run.engine.rateKey
+  else run.engine.rateKey = rateKey
 }

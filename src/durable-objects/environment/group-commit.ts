@@ -69,7 +69,7 @@ export class GroupCommit {
       this.storage.transactionSync(() => {
         for (const call of group) results.push(call.decide(turn))
         pump(turn)
-        this.state.write()
+        this.state.write(turn.now)
       })
     } catch (error) {
       this.state.load(Date.now())

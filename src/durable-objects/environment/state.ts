@@ -4,9 +4,20 @@
  */
 import type { BatchRecord } from '../../contracts/objects.ts'
 import type { Caller, EnvironmentIdentity, RpcResult, WorkerVersion } from '../../contracts/rpc.ts'
-import { type AdmissionState, enqueue, newAdmission, occupy, reconsider, release, withdraw } from '../../core/queue/admission.ts'
+import {
+  type AdmissionState,
+  enqueue,
+  newAdmission,
+  occupy,
+  reconsider,
+  release,
+  type Waiting,
+  withdraw,
+} from '../../core/queue/admission.ts'
 import { type QueueOverride, type QueueSizes, queueLimits } from '../../core/queue/limits.ts'
+import { bucketOf } from '../../core/queue/tokens.ts'
 import type { Wait } from '../../core/queue/waiting-reason.ts'
+import { Creations } from '../../core/run/creations.ts'
 import { DebouncedRuns } from '../../core/run/debounce.ts'
 import { DueList, type HeldBack } from '../../core/run/due-list.ts'
 import { isFinal } from '../../core/run/statuses.ts'
@@ -27,6 +38,7 @@ import {
   writeInput,
 } from '../../storage/run-table.ts'
 import type { Executors } from './executors.ts'
+import { RateLimits } from './rate-limits.ts'
 import { Watchers } from './watchers.ts'
 
 /** One commit: what is decided in it sees the same clock and the same memory. */
@@ -84,10 +96,12 @@ export class EnvironmentState {
   effects: Effect[] = []
   operations = new Map<string, string>()
   readonly queueSizes: QueueSizes
+  readonly creations: Creations
   limits: ReturnType<typeof queueLimits> = new Map()
   overrides = new Map<string, QueueOverride>()
   readonly debounced = new DebouncedRuns()
   readonly watchers = new Watchers()
+  readonly rateLimits = new RateLimits()
   /** `run:…`, `batch:…` or `token:…` → the runs that wait for it. Hints: whoever follows one checks that it still holds. */
   private waiters = new Map<string, Set<string>>()
   /** Run → open batches that count it; a cached run can be an item of several. */
@@ -108,9 +122,10 @@ export class EnvironmentState {
   readonly sql: SqlStorage
   private readonly concurrency: number
 
-  constructor(sql: SqlStorage, concurrency: number, sizes: QueueSizes = {}) {
+  constructor(sql: SqlStorage, concurrency: number, sizes: QueueSizes, creations: number) {
     this.sql = sql
     this.queueSizes = sizes
+    this.creations = new Creations(creations)
     this.concurrency = concurrency
     this.admission = newAdmission(concurrency, 2)
   }
@@ -137,7 +152,10 @@ export class EnvironmentState {
     this.lease = this.leasesReserved
     for (const queue of readSetting<string[]>(this.sql, 'pausedQueues') ?? []) this.admission.paused.add(queue)
     this.overrides = new Map(Object.entries(readSetting<Record<string, QueueOverride>>(this.sql, 'queueOverrides') ?? {}))
+    this.admission.environmentPaused = readSetting<boolean>(this.sql, 'paused') ?? false
     this.applyLimits()
+    this.rateLimits.load(this.sql, this.admission, now)
+    this.rateLimits.apply(this.version, this.admission, now)
     const recent = newestRuns(this.sql, operationsRecalled)
     for (const run of recent) {
       if (run.createdAt < now - operationsRecalledMs) break
@@ -148,6 +166,7 @@ export class EnvironmentState {
       this.rememberOperations(run)
       this.remember(run)
     }
+    this.rateLimits.planFirst(this.due, now)
     for (const batch of recentBatches<StoredBatch>(this.sql, batchesRecalled)) this.rememberKeys(batch)
     for (const batch of readOpenBatches<StoredBatch>(this.sql)) {
       this.openBatch(batch)
@@ -288,7 +307,8 @@ export class EnvironmentState {
   }
 
   /** Writes each changed run once. Called inside the turn's transaction, last. */
-  write(): void {
+  write(now: number): void {
+    this.rateLimits.write(this.sql, this.admission, now)
     for (const { run, packets } of this.dirty.values()) {
       if (this.watchers.has(run.id)) this.effects.push(async () => this.watchers.wake(run.id))
       const live = isLive(run, isFinal(run.status))
@@ -308,10 +328,13 @@ export class EnvironmentState {
   }
 
   enqueue(run: StoredRun): void {
-    enqueue(this.admission, { id: run.id, queue: run.queue, key: run.concurrencyKey ?? '', score: run.engine.score })
+    enqueue(this.admission, waiting(run, this.rateLimits.enter(run, this.admission)))
   }
-  withdraw(run: StoredRun): void {
-    withdraw(this.admission, { id: run.id, queue: run.queue, key: run.concurrencyKey ?? '', score: run.engine.score })
+  /** Answers whether it was in the queue. */
+  withdraw(run: StoredRun): boolean {
+    const wasWaiting = withdraw(this.admission, waiting(run, this.rateLimits.bucketIn(run.id)))
+    this.rateLimits.leave(run.id)
+    return wasWaiting
   }
   releaseSlot(run: StoredRun): void {
     if (!run.engine.holdsSlot) return
@@ -358,11 +381,16 @@ export class EnvironmentState {
     const name = readSetting<string>(this.sql, `external:${id}`)
     return name ? this.versionNamed(name) : undefined
   }
-  setVersion(version: WorkerVersion): void {
+  setVersion(version: WorkerVersion, now: number): void {
     this.version = version
     putSetting(this.sql, 'version', version)
     this.addVersion(version)
     this.applyLimits()
+    this.rateLimits.apply(version, this.admission, now)
+    for (const run of this.live.values()) {
+      const isOther = bucketOf(run, this.admission.tokens) !== this.rateLimits.bucketIn(run.id)
+      if (isOther && run.status === 'PENDING' && this.withdraw(run)) this.enqueue(run)
+    }
   }
   versionNamed(name: string): WorkerVersion | undefined {
     if (name === this.version?.version) return this.version
@@ -408,6 +436,11 @@ export class EnvironmentState {
     }
     return undefined
   }
+}
+
+function waiting(run: StoredRun, bucket: string | undefined): Waiting {
+  const item = { id: run.id, queue: run.queue, key: run.concurrencyKey ?? '', score: run.engine.score }
+  return bucket === undefined ? item : { ...item, bucket }
 }
 
 export function refusal(code: string, message: string, status: number): RpcResult<never> {

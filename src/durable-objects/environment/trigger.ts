@@ -2,6 +2,8 @@
 import type { RpcResult, TaskDefinition, TriggerInput, TriggerResult } from '../../contracts/rpc.ts'
 import { countQueue } from '../../core/queue/admission.ts'
 import { declaresQueue } from '../../core/queue/declared.ts'
+import { rateKeyOf } from '../../core/queue/rate-limits.ts'
+import { taskOf } from '../../core/run/execution.ts'
 import { freesIdempotencyKey, isFinal } from '../../core/run/statuses.ts'
 import {
   deleteKey,
@@ -75,7 +77,8 @@ export function trigger(turn: Turn, input: TriggerInput, isPlaceholder = false):
       422,
     )
   }
-  const task = (locked ?? state.version)?.tasks.find((candidate) => candidate.id === input.task)
+  const version = locked ?? state.version
+  const task = version && taskOf(version, input.task)
   if (locked && !task) {
     return refusal('UNPROCESSABLE', `Task '${input.task}' not found on locked version '${locked.version}'.`, 422)
   }
@@ -101,6 +104,14 @@ export function trigger(turn: Turn, input: TriggerInput, isPlaceholder = false):
       queueSizeCode,
       `Cannot trigger ${input.task}: queue ${queue} has reached its size limit of ${most} waiting runs.`,
       422,
+    )
+  }
+  if (!isPlaceholder && !state.creations.admit(now)) {
+    const { limit } = state.creations
+    return refusal(
+      'CREATION_LIMIT_EXCEEDED',
+      `Cannot trigger ${input.task}: this environment has made ${limit} runs in a minute, which is its limit.`,
+      429,
     )
   }
   const { debounce } = options
@@ -137,7 +148,7 @@ export function trigger(turn: Turn, input: TriggerInput, isPlaceholder = false):
     costInCents: 0,
     baseCostInCents: 0,
     ...optional('scheduleId', options.scheduleId),
-    ...optional('region', options.region),
+    ...optional('region', options.region ?? homeRegion(turn)),
     traceId: traceIdOf(options.traceparent) ?? parent?.traceId ?? hex(turn, 32),
     spanId: hex(turn, 16),
     engine: {
@@ -154,6 +165,7 @@ export function trigger(turn: Turn, input: TriggerInput, isPlaceholder = false):
       ...optional('dueAt', delayed ? delayUntil : undefined),
       ...optional('debounce', delayed && debounce && !parked ? { key: debounce.key, since: now, operations: [] } : undefined),
       ...optional('lockToVersion', locked?.version),
+      ...optional('rateKey', rateKeyOf(task?.rateLimit, options.payload)),
     },
   }
   if (parked) park(turn, run, parked, options.queue)
@@ -168,6 +180,11 @@ export function trigger(turn: Turn, input: TriggerInput, isPlaceholder = false):
   } else if (!parked) intoQueue(turn, run)
   if (waitingParent) blockOn(turn, waitingParent, { kind: 'run', runId: run.id })
   return value({ id: run.id, isCached: false })
+}
+
+/** Development has none, as upstream. */
+function homeRegion({ state }: Turn): string | undefined {
+  return state.identity?.type === 'DEVELOPMENT' ? undefined : state.identity?.region
 }
 
 function queueSizeLimit({ state }: Turn): number | undefined {

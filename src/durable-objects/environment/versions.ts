@@ -24,7 +24,7 @@ export function park(turn: Turn, run: StoredRun, externalId: string, queue: stri
 }
 
 export function becomeCurrent(turn: Turn, version: WorkerVersion): void {
-  turn.state.setVersion(version)
+  turn.state.setVersion(version, turn.now)
   releaseParked(turn, version)
   const known = new Set([planTask, ...version.tasks.map((task) => task.id)])
   for (const run of turn.state.live.values()) {

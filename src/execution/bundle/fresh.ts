@@ -7,6 +7,7 @@ import { layerParameters } from './layer-contract.ts'
 import { isRelative, relativePath, resolvePath } from './paths.ts'
 import type { ModuleShape } from './read-module.ts'
 import { scanModule } from './scan.ts'
+import { taskOptionEdits } from './task-options.ts'
 
 export interface Edit {
   start: number
@@ -39,7 +40,7 @@ export function writeFreshModule(shape: ModuleShape, source: string): FreshModul
       locals.set(local, name === '__require' ? 'require' : name === null ? `${prefix}${index}` : member(prefix, index, name))
     }
   }
-  const edits: Edit[] = [...statementEdits(shape, source), ...expressionEdits(shape, source, prefix)]
+  const edits: Edit[] = [...statementEdits(shape, source), ...expressionEdits(shape, source, prefix), ...taskOptionEdits(source)]
   const skip = edits.map(({ start, end }) => ({ start, end })).sort((a, b) => a.start - b.start)
   const scan = scanModule(
     source,

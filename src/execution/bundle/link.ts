@@ -10,6 +10,7 @@ import { type ModuleShape, readModule } from './read-module.ts'
 import { cutSdkPart } from './sdk-part.ts'
 import { addSdkChunks, closureOf, importInTheMiddle, writeSharedModule } from './shared.ts'
 import type { StackMaps } from './source-map.ts'
+import { taskOptionEdits, withoutTaskOptions } from './task-options.ts'
 import type { BundleFiles } from './unpack.ts'
 
 /** A dynamic Worker of 50 MB ended the connection without an error. */
@@ -109,6 +110,7 @@ export function linkBundle(files: BundleFiles, hash: string): LinkResult {
   const builtins = new Set(externals)
   for (const path of shared) for (const next of allImports(shapeOf(path))) if (!next.isBundled) builtins.add(next.target)
 
+  const isRead = [...shared, ...freshPaths].some((path) => taskOptionEdits(text(path)).length > 0)
   const linked: LinkedBundle = {
     format: 1,
     hash,
@@ -121,7 +123,7 @@ export function linkBundle(files: BundleFiles, hash: string): LinkResult {
     externals: build.externals,
     builtins: [...builtins].sort(),
     sdkVersion: build.packageVersion,
-    warnings: [],
+    warnings: isRead ? [] : [withoutTaskOptions],
   }
   const sourceMaps: Record<string, string> = {}
   for (const path of [...freshPaths, ...shared]) {

@@ -6,6 +6,7 @@ import { applyEdits, type Edit } from './fresh.ts'
 import { bundleRoot } from './paths.ts'
 import type { ModuleShape } from './read-module.ts'
 import { isSdk } from './sdk-part.ts'
+import { taskOptionEdits } from './task-options.ts'
 
 export type ReadShape = (path: string) => ModuleShape | undefined
 
@@ -56,7 +57,7 @@ export function addSdkChunks(
 /** The shared text: `import.meta` is undefined in a dynamic Worker, and the isolate's own `require` must stay. */
 export function writeSharedModule(shape: ModuleShape, source: string): string {
   const url = JSON.stringify(`file://${bundleRoot}/${shape.path}`)
-  const edits: Edit[] = []
+  const edits: Edit[] = taskOptionEdits(source)
   for (const found of shape.imports) {
     if (found.type !== 'import-meta') continue
     const isUrl = /^\.url\b/.test(source.slice(found.end, found.end + 5))

@@ -1,0 +1,124 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { validateCron } from '../schedule/next-tick.ts'
+import { catalog, distractors } from './fixtures/catalog.ts'
+import { type Expected, sentences } from './fixtures/sentences.ts'
+import type { Sentence, Understanding } from './sentence.ts'
+import { prepareTasks } from './task-index.ts'
+import { understand } from './understand.ts'
+
+const circumstances = { now: Date.parse('2026-11-24T12:00:00Z'), timezone: 'UTC' }
+const few = prepareTasks(catalog)
+const many = prepareTasks([...distractors.slice(0, 230), ...catalog, ...distractors.slice(230)])
+
+function written({ strings, values }: Sentence): string {
+  return strings.map((text, at) => (at < values.length ? `${text}\${${JSON.stringify(values[at])}}` : text)).join('')
+}
+
+function check(result: Understanding, expected: Expected): void {
+  if (typeof expected === 'string') expect(result).toMatchObject({ understood: false, code: expected })
+  else {
+    expect(result).toMatchObject({ understood: true, ...expected })
+    // toMatchObject lets a payload have more.
+    if ('payload' in expected) expect(result).toHaveProperty('payload', expected.payload)
+    if (expected.kind === 'run') expect('at' in result).toBe('at' in expected)
+    if (expected.kind === 'event') expect('filter' in result ? result.filter : undefined).toEqual(expected.filter)
+  }
+}
+
+describe('the table', () => {
+  const rows = sentences.map(([sentence, expected]) => ({ name: written(sentence), sentence, expected }))
+  it('has 150 sentences and more', () => expect(rows.length).toBeGreaterThanOrEqual(150))
+  it.each(rows)('$name', ({ sentence, expected }) => check(understand(sentence, few, circumstances), expected))
+  it('means the same among 460 other tasks', () => {
+    for (const { name, sentence, expected } of rows) {
+      try {
+        check(understand(sentence, many, circumstances), expected)
+      } catch (error) {
+        throw new Error(`${name}: ${error instanceof Error ? error.message : error}`)
+      }
+    }
+  })
+  it('makes only expressions the scheduler takes', () => {
+    const crons = rows
+      .map(({ sentence }) => understand(sentence, few, circumstances))
+      .flatMap((one) => ('cron' in one ? [one.cron] : []))
+    expect(crons.length).toBeGreaterThan(20)
+    expect(crons.map(validateCron).filter((problem) => problem !== undefined)).toEqual([])
+  })
+})
+
+describe('any sentence', () => {
+  const words = sentences.flatMap(([{ strings }]) => strings.flatMap((text) => text.split(/\b/)))
+  const text = fc.oneof(
+    fc.string({ maxLength: 60, unit: 'binary' }),
+    fc
+      .array(fc.constantFrom(...words, ' ', ', ', '"', "'", ' at ', ' every ', ' 9', ':30', ' __proto__ ', ' constructor '), {
+        maxLength: 30,
+      })
+      .map((parts) => parts.join('')),
+    fc
+      .tuple(
+        fc.constantFrom(...words, '"', "'", '9:', 'a@', '. ', 'https://', ' time', ' at 9 Berlin time'),
+        fc.integer({ min: 1, max: 1_000 }),
+      )
+      .map(([part, count]) => part.repeat(count).slice(0, 1_000)),
+  )
+  const value = fc.oneof(
+    fc.jsonValue({ maxDepth: 2 }),
+    fc.constantFrom('9:30', 15, '__proto__', 'a'.repeat(10_000), '2026-12-24'),
+  )
+  const sentence = fc
+    .array(text, { maxLength: 4 })
+    .chain((strings) =>
+      fc.array(value, { maxLength: 4 }).map((values) => ({ strings, values: values.slice(0, Math.max(0, strings.length - 1)) })),
+    )
+  const ids = new Set([...catalog, ...distractors].map(({ id }) => id))
+
+  it('ends soon in a refusal that says why or in a registered task, and twice in the same', () => {
+    const slow: string[] = []
+    fc.assert(
+      fc.property(sentence, (one) => {
+        const before = performance.now()
+        const result = understand(one, many, circumstances)
+        if (performance.now() - before > 20) slow.push(written(one))
+        expect(understand(one, many, circumstances)).toEqual(result)
+        expect(JSON.parse(JSON.stringify(result))).toEqual(result)
+        if (!result.understood) expect(result.message.length).toBeGreaterThan(10)
+        else {
+          expect(ids.has(result.task)).toBe(true)
+          expect(Object.getPrototypeOf(result.payload)).toBe(Object.prototype)
+          if (result.kind === 'schedule') expect(validateCron(result.cron)).toBeUndefined()
+          if (result.kind === 'run' && result.at) expect(Date.parse(result.at)).toBeGreaterThanOrEqual(circumstances.now)
+        }
+      }),
+      { numRuns: 1_500, seed: 7 },
+    )
+    // A busy machine may stop a reading once; a slow rule is slow each time.
+    const stillSlow = slow.filter((name) => {
+      const one = { strings: [name], values: [] }
+      const times = [1, 2, 3].map(() => {
+        const before = performance.now()
+        understand(one, many, circumstances)
+        return performance.now() - before
+      })
+      return Math.min(...times) > 20
+    })
+    expect(stillSlow).toEqual([])
+  })
+
+  it('is read in under 5 ms with 500 tasks, at the 99th percentile', () => {
+    const times: number[] = []
+    for (let round = 0; round < 8; round++) {
+      for (const [one] of sentences) {
+        const before = performance.now()
+        understand(one, many, circumstances)
+        if (round > 0) times.push(performance.now() - before)
+      }
+    }
+    times.sort((a, b) => a - b)
+    expect(times.length).toBeGreaterThan(1_000)
+    expect(times[Math.floor(times.length / 2)]).toBeLessThan(2)
+    expect(times[Math.floor(times.length * 0.99)]).toBeLessThan(10)
+  })
+})

@@ -1,0 +1,41 @@
+/** The tasks of an environment's current version, and the index sentences are read with: built once per version. */
+import type { Env } from '../contracts/bindings.ts'
+import type { CurrentTasks } from '../contracts/objects.ts'
+import type { Caller } from '../contracts/rpc.ts'
+import { fieldsOfSchema, isClosedSchema } from '../core/nl/schema-fields.ts'
+import type { TaskEntry } from '../core/nl/sentence.ts'
+import { prepareTasks, type TaskIndex } from '../core/nl/task-index.ts'
+import { callEnvironment } from './objects.ts'
+
+export interface KnownTasks {
+  version?: string
+  tasks: NonNullable<CurrentTasks['tasks']>
+  index: TaskIndex
+}
+
+const environmentsKept = 50
+const known = new Map<string, KnownTasks>()
+
+/** One hop, which carries the tasks only when the version is a new one. */
+export async function currentTasks(env: Env, caller: Caller): Promise<KnownTasks> {
+  const { id, locator } = caller.environment
+  const before = known.get(id)
+  const current = await callEnvironment(env, locator, '0', (environment) => environment.currentTasks(caller, before?.version))
+  if (before && current.version !== undefined && current.version === before.version && !current.tasks) return before
+  const tasks = current.tasks ?? []
+  const made = { ...(current.version ? { version: current.version } : {}), tasks, index: prepareTasks(tasks.map(entryOf)) }
+  if (known.size >= environmentsKept) known.clear()
+  known.set(id, made)
+  return made
+}
+
+function entryOf(task: KnownTasks['tasks'][number]): TaskEntry {
+  const fields = fieldsOfSchema(task.payloadSchema)
+  return {
+    id: task.id,
+    ...(task.description ? { description: task.description } : {}),
+    ...(task.keywords ? { keywords: task.keywords } : {}),
+    ...(fields ? { fields } : {}),
+    ...(fields && isClosedSchema(task.payloadSchema) ? { isClosed: true } : {}),
+  }
+}

@@ -1,9 +1,11 @@
-/** What `npm pack` ships: the Worker as one ES module, its types, the wrangler.toml to deploy it with, and the set-up. */
+/** What `npm pack` ships: the client, the Worker as one ES module, its types, the wrangler.toml to deploy it with, and the set-up. */
 import { chmodSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { build } from 'esbuild'
+import { buildClient } from './build-client.ts'
 
 rmSync('dist', { recursive: true, force: true })
 mkdirSync('dist')
+buildClient('dist')
 const { metafile } = await build({
   entryPoints: ['src/worker.ts'],
   outfile: 'dist/worker.js',

@@ -25,6 +25,9 @@ const allowed: Record<string, string[]> = {
   api: ['contracts', 'operations', 'auth', 'realtime'],
   mcp: ['contracts', 'operations', 'auth', 'realtime'],
   rpc: ['contracts', 'operations', 'auth', 'realtime'],
+  // The npm client: of the core only what reads plans.
+  client: ['contracts', 'core'],
+  runtime: ['contracts', 'core', 'client'],
 }
 
 const forbiddenNames = ['utils.ts', 'helpers.ts', 'common.ts', 'types.ts', 'misc.ts']
@@ -108,6 +111,18 @@ describe('floors', () => {
         ' fetch(',
       ].filter((word) => code.includes(word))
       return [...used, ...importsOf(text).filter((target) => /^(node|cloudflare):/.test(target))]
+    })
+    expect(found).toEqual([])
+  })
+
+  it('the client goes into bundles of others: no schemas, no platform, of core only plans', () => {
+    const found = offences((file, text) => {
+      if (!['client', 'runtime'].includes(folderOf(file)) && name(file) !== 'index.ts') return []
+      const targets = importsOf(text)
+      const schemas = targets.filter((target) => target.endsWith('.schema.ts'))
+      const packages = targets.filter((target) => !target.startsWith('.') && target !== '@trigger.dev/sdk')
+      const core = targets.filter((target) => target.includes('/core/') && !/\/core\/(plan|journal)\//.test(target))
+      return [...schemas, ...packages, ...core]
     })
     expect(found).toEqual([])
   })

@@ -113,7 +113,7 @@ export async function outcome(started: Started, signal?: AbortSignal): Promise<u
   }
   if (understood?.understood && understood.kind === 'event') {
     const { event, filter, task } = understood
-    return { kind: 'event', id, event, filter, task } satisfies MadeSubscription
+    return { kind: 'event', id, event, filter: filter ?? {}, task } satisfies MadeSubscription
   }
   throw new Error(`The API answered with a ${started.kind} that this version of trigger.do does not know.`)
 }

@@ -21,6 +21,7 @@ export function leftoverTime(action: Token[], isExplained: (token: number) => bo
     const weekday = weekdayOf(text)
     if (timeWords.has(text) || (weekday && !weekday.isShort) || /^\d{1,2}(?::\d\d)?(?:am|pm)$/.test(text)) return text
     if (text === 'every' || text === 'each') {
+      if (!following || following.kind === 'mark' || /^(?:now|so|once)$/.test(next)) return text
       if (following?.kind === 'value') return `${text} \${…}`
       if (next === 'other' || unitOf(next) || numberOf(next) !== undefined) return `${text} ${next}`
     }

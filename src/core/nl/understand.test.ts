@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { validateCron } from '../schedule/next-tick.ts'
 import { catalog, distractors } from './fixtures/catalog.ts'
+import { heldOut, heldOutCatalog } from './fixtures/held-out.ts'
 import { type Expected, sentences } from './fixtures/sentences.ts'
 import type { Sentence, Understanding } from './sentence.ts'
 import { prepareTasks } from './task-index.ts'
@@ -10,6 +11,12 @@ import { understand } from './understand.ts'
 const circumstances = { now: Date.parse('2026-11-24T12:00:00Z'), timezone: 'UTC' }
 const few = prepareTasks(catalog)
 const many = prepareTasks([...distractors.slice(0, 230), ...catalog, ...distractors.slice(230)])
+
+/** Of this thread: a busy machine is not measured. */
+function cpuMs(): number {
+  const { user, system } = process.threadCpuUsage()
+  return (user + system) / 1_000
+}
 
 function written({ strings, values }: Sentence): string {
   return strings.map((text, at) => (at < values.length ? `${text}\${${JSON.stringify(values[at])}}` : text)).join('')
@@ -79,9 +86,9 @@ describe('any sentence', () => {
     const slow: string[] = []
     fc.assert(
       fc.property(sentence, (one) => {
-        const before = performance.now()
+        const before = cpuMs()
         const result = understand(one, many, circumstances)
-        if (performance.now() - before > 20) slow.push(written(one))
+        if (cpuMs() - before > 20) slow.push(written(one))
         expect(understand(one, many, circumstances)).toEqual(result)
         expect(JSON.parse(JSON.stringify(result))).toEqual(result)
         if (!result.understood) expect(result.message.length).toBeGreaterThan(10)
@@ -92,33 +99,43 @@ describe('any sentence', () => {
           if (result.kind === 'run' && result.at) expect(Date.parse(result.at)).toBeGreaterThanOrEqual(circumstances.now)
         }
       }),
-      { numRuns: 1_500, seed: 7 },
+      { numRuns: 1_000 },
     )
     // A busy machine may stop a reading once; a slow rule is slow each time.
     const stillSlow = slow.filter((name) => {
       const one = { strings: [name], values: [] }
-      const times = [1, 2, 3].map(() => {
-        const before = performance.now()
+      const times = [1, 2, 3, 4, 5].map(() => {
+        const before = cpuMs()
         understand(one, many, circumstances)
-        return performance.now() - before
+        return cpuMs() - before
       })
       return Math.min(...times) > 20
     })
     expect(stillSlow).toEqual([])
-  })
+  }, 60_000)
 
   it('is read in under 5 ms with 500 tasks, at the 99th percentile', () => {
-    const times: number[] = []
-    for (let round = 0; round < 8; round++) {
-      for (const [one] of sentences) {
-        const before = performance.now()
+    // Of each sentence the median of its readings.
+    const medians = sentences.map(([one]) => {
+      const times = Array.from({ length: 9 }, () => {
+        const before = cpuMs()
         understand(one, many, circumstances)
-        if (round > 0) times.push(performance.now() - before)
-      }
-    }
-    times.sort((a, b) => a - b)
-    expect(times.length).toBeGreaterThan(1_000)
-    expect(times[Math.floor(times.length / 2)]).toBeLessThan(2)
-    expect(times[Math.floor(times.length * 0.99)]).toBeLessThan(10)
-  })
+        return cpuMs() - before
+      })
+      return times.sort((a, b) => a - b)[4] as number
+    })
+    medians.sort((a, b) => a - b)
+    expect(many.tasks.length).toBeGreaterThanOrEqual(500)
+    expect(medians[Math.floor(medians.length / 2)]).toBeLessThan(2)
+    expect(medians[Math.floor(medians.length * 0.99)]).toBeLessThan(5)
+  }, 60_000)
+})
+
+describe('sentences about tasks the rules were not made for', () => {
+  // 61 of these 66 were understood when they were first tried; the rules behind the other five were made since.
+  const index = prepareTasks(heldOutCatalog)
+  it.each(heldOut.map(([sentence, expected]) => ({ name: written(sentence), sentence, expected })))(
+    '$name',
+    ({ sentence, expected }) => check(understand(sentence, index, circumstances), expected),
+  )
 })

@@ -123,7 +123,10 @@ export interface CheckpointRecord {
 export interface CurrentTasks {
   /** Absent while nothing is deployed. */
   version?: string
-  tasks?: Pick<TaskDefinition, 'id' | 'description' | 'payloadSchema' | 'keywords' | 'triggerSource' | 'schedule' | 'queue'>[]
+  tasks?: Pick<
+    TaskDefinition,
+    'id' | 'description' | 'payloadSchema' | 'payloadFields' | 'keywords' | 'triggerSource' | 'schedule' | 'queue'
+  >[]
 }
 
 /** EnvironmentDO: the only place that decides who runs next. */

@@ -14,8 +14,10 @@ describe('options of task() in the words of the SDK', () => {
       maxDuration: '5m',
       run,
     }
+    const { concurrency: _own, ...others } = given
     expect(sdkOptions(given)).toEqual({
-      ...given,
+      ...others,
+      concurrencyKeyPath: 'payload.userId',
       retry: { ...given.retry, minTimeoutInMs: 1_000, maxTimeoutInMs: 3_600_000, randomize: true },
       queue: { concurrencyLimit: 10 },
       maxDuration: 300,

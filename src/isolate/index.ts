@@ -112,6 +112,7 @@ function definition(task: RegisteredTask, config: ProjectConfig, catalog: Resour
     queue: given.queue,
     retry: given.retry ?? (config.retries?.default as RetrySettings | undefined),
     rateLimit: given.rateLimit,
+    keywords: given.keywords,
     concurrency: given.concurrency,
     machine: preset ? { preset } : config.machine ? { preset: config.machine } : undefined,
     maxDuration: given.maxDuration ?? config.maxDuration,

@@ -49,13 +49,14 @@ export function sdkOptions(options: object): Plain {
   const result: Plain = { ...rest }
   if (retry !== undefined) result.retry = retryOptions(check, retry)
   if (concurrency !== undefined) {
-    result.concurrency = concurrency
-    if (isOwnConcurrency(concurrency)) {
+    if (!isOwnConcurrency(concurrency)) result.concurrency = concurrency
+    else {
       check.count('concurrency.limit', concurrency.limit)
       check.path('concurrency.key', concurrency.key)
       const { queue } = rest
       if (queue !== undefined) check.fail('concurrency.limit', 'and queue cannot both be given: set queue.concurrencyLimit')
       result.queue = { concurrencyLimit: concurrency.limit }
+      if (concurrency.key !== undefined) result.concurrencyKey = concurrency.key
     }
   }
   if (rateLimit !== undefined) {

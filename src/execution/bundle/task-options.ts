@@ -4,7 +4,7 @@
  */
 import type { Edit } from './fresh.ts'
 
-const ours = ['rateLimit']
+const ours = ['rateLimit', 'keywords']
 const registration = /\.registerTaskMetadata\(\{(?=\s*id: ([\w$]+)\.id,)/g
 
 export function taskOptionEdits(source: string): Edit[] {

@@ -56,7 +56,7 @@ export async function startPlatform(settings: Record<string, string> = {}): Prom
 }
 
 /** Fixtures whose packages are the repository's own. */
-const withoutPackages = ['plain', 'trust']
+const withoutPackages = ['plain', 'trust', 'client']
 
 /** Installs what the fixture brings of its own, deploys it and gives the environment's key. */
 export async function deployFixture(

@@ -112,8 +112,8 @@ export async function outcome(started: Started, signal?: AbortSignal): Promise<u
     return { kind: 'schedule', id, task, cron, cronInWords, timezone } satisfies MadeSchedule
   }
   if (understood?.understood && understood.kind === 'event') {
-    const { event, filter, task } = understood
-    return { kind: 'event', id, event, filter: filter ?? {}, task } satisfies MadeSubscription
+    const { event, filter = {}, task } = understood
+    return { kind: 'event', id, event, filter, task } satisfies MadeSubscription
   }
   throw new Error(`The API answered with a ${started.kind} that this version of trigger.do does not know.`)
 }

@@ -11,7 +11,7 @@ export function ratesOf(tasks: Pick<TaskDefinition, 'id' | 'rateLimit'>[]): Map<
   const rates = new Map<string, RateLimit>()
   for (const { id, rateLimit } of tasks) {
     const periodMs = parseDuration(rateLimit?.period ?? '')
-    if (rateLimit && periodMs) rates.set(id, { limit: rateLimit.limit, periodMs })
+    if (rateLimit && periodMs) rates.set(id, { limit: rateLimit.limit, periodMs, isKeyed: rateLimit.key !== undefined })
   }
   return rates
 }

@@ -62,6 +62,11 @@ function explainedPart(index: TaskIndex, action: Action, task: PreparedTask, isU
   return total === 0 ? 0 : explained / total
 }
 
+/** Whether the word counts for the task at all. */
+export function scoresWord(task: PreparedTask, action: Action, token: number): boolean {
+  return action.contents.some((content) => content.tokens.includes(token) && explanation(content, action, task) > 0)
+}
+
 function explanation(content: Content, action: Action, task: PreparedTask): number {
   const { stem } = content
   if (task.terms.some((term) => term.stem === stem)) return 1
@@ -98,7 +103,7 @@ function coveredId(
       action.head !== undefined &&
       action.head !== stem &&
       task.terms.some((term) => term.stem === action.head)
-    const isMinor = task.terms.length > 1 && (generic.has(stem) || neutral.has(stem) || isLight)
+    const isMinor = task.terms.length > 1 && (generic.has(stem) || (neutral.has(stem) && stem !== task.verb) || isLight)
     const weight = weightOf(index, stem) * (isMinor && !isSaid ? 0.2 : 1)
     total += weight
     if (isSaid) covered += weight
@@ -135,9 +140,18 @@ function verbFactor(
 /** The best first; of equals the one registered first. */
 export function rankTasks(index: TaskIndex, action: Action): Scored[] {
   const places = new Set<number>()
+  const described = new Set<number>()
   for (const { stem } of action.contents) {
     const same = stem === action.head ? verbSynonyms.get(stem) : nounSynonyms.get(stem)
-    for (const one of [stem, ...(same ?? [])]) for (const place of index.postings.get(one) ?? []) places.add(place)
+    for (const one of same ? [stem, ...same] : [stem]) for (const place of index.named.get(one) ?? []) places.add(place)
+    // One word of a description is no match: the second one counts.
+    const mentions = new Set<number>()
+    for (const one of stem === action.head && same ? [stem, ...same] : [stem])
+      for (const place of index.described.get(one) ?? []) mentions.add(place)
+    for (const place of mentions) {
+      if (described.has(place)) places.add(place)
+      described.add(place)
+    }
   }
   const exact = exactPlace(index, action)
   if (exact !== undefined) places.add(exact)

@@ -176,8 +176,8 @@ function eventName(tokens: (Word | 'value')[], compared: string | undefined): st
   const subject = nounsOf(tokens.slice(0, verbAt))
   const object = isPassive ? [] : nounsOf(untilPreposition(tokens.slice(verbAt + (hasParticle ? 2 : 1))))
   const nouns = object.length > 0 ? object : subject
-  // "when ${userId} signs up": nobody is named but the value.
-  if (nouns.length === 0 && verbAt === 0) return undefined
+  // "when it is done" names nothing; in "when ${userId} signs up" the value is the one who acts.
+  if (nouns.length === 0 && !tokens.includes('value')) return undefined
   const past = pastForm(verb, isPassive) + (hasParticle ? `_${following}` : '')
   return [...nouns, past].join('.')
 }

@@ -32,10 +32,10 @@ export const adjectives = new Set(
 
 /** Each line is one meaning. A synonym counts a little less than the word itself, and only for the verb a sentence begins with. */
 const verbLines = list(
-  `send,email,mail,notify,message,deliver,alert,text,ping,post
+  `send,email,mail,notify,message,deliver,alert,text,ping,post,tell
   transcode,encode,convert,reencode
   remove,delete,clean,cleanup,purge,erase,prune,wipe
-  make,create,generate,build,produce,render,compose
+  make,create,generate,build,produce,render,compose,place
   fetch,download,get,load,retrieve,pull,collect
   upload,push,store,save
   check,verify,validate,inspect,monitor,test

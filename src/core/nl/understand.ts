@@ -174,7 +174,7 @@ function decide(
       candidates,
     )
   }
-  return meaning(chosen, action, split, timing, candidates)
+  return meaning(index, chosen, action, split, timing, candidates)
 }
 
 /** The first, if the second is far enough; else the only one of the near ones that the values fit. */
@@ -186,12 +186,19 @@ function chooseClear(tried: Tried[]): Tried | undefined {
   return fitting.length === 1 ? fitting[0] : undefined
 }
 
-function meaning(tried: Tried, action: Action, { event }: Split, timing: Timing, candidates: Candidate[]): Understanding {
+function meaning(
+  index: TaskIndex,
+  tried: Tried,
+  action: Action,
+  { event }: Split,
+  timing: Timing,
+  candidates: Candidate[],
+): Understanding {
   const { task, score, filling } = tried
   if (filling.problem) return refusal(filling.problem.code, filling.problem.message, candidates, filling.problem.field)
   const missing = filling.missing.map(({ name }) => name)
   if (missing.length > 0 && !event) return refusal('MISSING_FIELD', missingMessage(task, filling.missing), candidates, missing[0])
-  const notes = [...('notes' in timing ? timing.notes : []), ...unread(tried, action)]
+  const notes = [...('notes' in timing ? timing.notes : []), ...unread(index, tried, action)]
   const common = {
     understood: true as const,
     task: task.entry.id,
@@ -214,9 +221,9 @@ function meaning(tried: Tried, action: Action, { event }: Split, timing: Timing,
 }
 
 /** Words that changed nothing: said, so that nobody takes them for understood. */
-function unread(tried: Tried, action: Action): string[] {
+function unread(index: TaskIndex, tried: Tried, action: Action): string[] {
   const places = action.tokens.flatMap((token, at) => {
-    if (token.kind !== 'word' || isExplained(tried, action, at) || scoresWord(tried.task, action, at)) return []
+    if (token.kind !== 'word' || isExplained(tried, action, at) || scoresWord(index, tried.task, action, at)) return []
     const isMeant = action.contents.some((content) => content.tokens.includes(at) && !neutral.has(content.stem))
     return isMeant && action.tokens[at + 1]?.kind !== 'value' ? [token.raw] : []
   })

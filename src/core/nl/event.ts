@@ -176,8 +176,8 @@ function eventName(tokens: (Word | 'value')[], compared: string | undefined): st
   const subject = nounsOf(tokens.slice(0, verbAt))
   const object = isPassive ? [] : nounsOf(untilPreposition(tokens.slice(verbAt + (hasParticle ? 2 : 1))))
   const nouns = object.length > 0 ? object : subject
-  // "when ${userId} signs up": nobody is named but the value.
-  if (nouns.length === 0 && verbAt === 0) return undefined
+  // "when it is done" names nothing; in "when ${userId} signs up" the value is the one who acts.
+  if (nouns.length === 0 && !tokens.includes('value')) return undefined
   const past = pastForm(verb, isPassive) + (hasParticle ? `_${following}` : '')
   return [...nouns, past].join('.')
 }
@@ -195,11 +195,11 @@ function findVerb(tokens: (Word | 'value')[]): number | undefined {
     !auxiliaries.has(wordAt(tokens, at)) &&
     !stopwords.has(wordAt(tokens, at)) &&
     !determiners.has(wordAt(tokens, at - 1))
+  for (let at = 1; at < tokens.length; at++) if (isCandidate(at) && auxiliaries.has(wordAt(tokens, at - 1))) return at
   for (let at = 1; at < tokens.length; at++) {
     const word = wordAt(tokens, at)
     if (!isCandidate(at)) continue
     const before = wordAt(tokens, at - 1)
-    if (auxiliaries.has(before)) return at
     if (prepositions.has(before)) continue
     const isKnown = verbs.has(stem(word)) || verbs.has(stem(baseOfThird(word)))
     if (/ed$/.test(word) || isIrregularPast(word) || (isKnown && /[^s]s$/.test(word))) return at
@@ -225,7 +225,7 @@ function nounsOf(tokens: (Word | 'value')[]): string[] {
 }
 
 function untilPreposition(tokens: (Word | 'value')[]): (Word | 'value')[] {
-  const end = tokens.findIndex((token, index) => index > 0 && token !== 'value' && prepositions.has(token.text))
+  const end = tokens.findIndex((token) => token !== 'value' && prepositions.has(token.text))
   return end < 0 ? tokens : tokens.slice(0, end)
 }
 

@@ -32,10 +32,10 @@ export const adjectives = new Set(
 
 /** Each line is one meaning. A synonym counts a little less than the word itself, and only for the verb a sentence begins with. */
 const verbLines = list(
-  `send,email,mail,notify,message,deliver,alert,text,ping
+  `send,email,mail,notify,message,deliver,alert,text,ping,post,tell
   transcode,encode,convert,reencode
   remove,delete,clean,cleanup,purge,erase,prune,wipe
-  make,create,generate,build,produce,render,compose
+  make,create,generate,build,produce,render,compose,place
   fetch,download,get,load,retrieve,pull,collect
   upload,push,store,save
   check,verify,validate,inspect,monitor,test
@@ -70,7 +70,7 @@ function groups(lines: string[]): Map<string, Set<string>> {
   const found = new Map<string, Set<string>>()
   for (const line of lines) {
     const words = new Set(line.split(',').map(stem))
-    for (const word of words) found.set(word, words)
+    for (const word of words) found.set(word, new Set([...(found.get(word) ?? []), ...words]))
   }
   return found
 }

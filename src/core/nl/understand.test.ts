@@ -3,8 +3,8 @@ import { describe, expect, it } from 'vitest'
 import { validateCron } from '../schedule/next-tick.ts'
 import { catalog, distractors } from './fixtures/catalog.ts'
 import { heldOut, heldOutCatalog } from './fixtures/held-out.ts'
-import { type Expected, sentences } from './fixtures/sentences.ts'
-import type { Sentence, Understanding } from './sentence.ts'
+import { type Expected, s, sentences } from './fixtures/sentences.ts'
+import type { Sentence, TaskEntry, Understanding } from './sentence.ts'
 import { prepareTasks } from './task-index.ts'
 import { understand } from './understand.ts'
 
@@ -52,6 +52,111 @@ describe('the table', () => {
       .flatMap((one) => ('cron' in one ? [one.cron] : []))
     expect(crons.length).toBeGreaterThan(20)
     expect(crons.map(validateCron).filter((problem) => problem !== undefined)).toEqual([])
+  })
+})
+
+describe('a reading', () => {
+  const read = (sentence: Sentence, entries: TaskEntry[]): Understanding =>
+    understand(sentence, prepareTasks(entries), circumstances)
+
+  it('lets a placeholder fit any field, and no time', () => {
+    const isPlaceholder = (value: unknown): boolean => typeof value === 'object' && value !== null && '$ref' in value
+    const entries: TaskEntry[] = [{ id: 'resize-image', fields: [{ name: 'width', type: 'integer', required: true }] }]
+    const made = prepareTasks(entries)
+    const ref = { $ref: '#0' }
+    expect(understand(s`resize image to width ${ref}`, made, { ...circumstances, isPlaceholder })).toMatchObject({
+      payload: { width: ref },
+    })
+    expect(understand(s`resize image to width ${ref}`, made, circumstances)).toMatchObject({ code: 'WRONG_TYPE', field: 'width' })
+    expect(understand(s`every ${ref} minutes, resize image`, made, { ...circumstances, isPlaceholder })).toMatchObject({
+      understood: false,
+    })
+  })
+
+  it('gives the same keys to the same template, whatever the values are', () => {
+    const entries = [{ id: 'notify' }]
+    for (const value of ['ann@example.com', 'https://example.com', 5, null, [1]]) {
+      expect(read(s`notify user ${value} with ${value} about ${value}`, entries)).toMatchObject({
+        payload: { user: value, with: value, about: value },
+      })
+    }
+  })
+
+  it('keeps values apart by the prepositions before them', () => {
+    const list = { type: 'string' as const, required: true, enum: ['en', 'de'] }
+    const entries = [
+      {
+        id: 'translate',
+        fields: [
+          { name: 'to', ...list },
+          { name: 'from', ...list },
+        ],
+      },
+    ]
+    expect(read(s`translate from de to en`, entries)).toMatchObject({ payload: { from: 'de', to: 'en' } })
+    expect(read(s`translate from ${'de'} to ${'en'}`, entries)).toMatchObject({ payload: { from: 'de', to: 'en' } })
+  })
+
+  it('of two equal tasks takes the one that the values fit, and none if both do', () => {
+    const entry = (id: string, name: string, type: 'string' | 'number'): TaskEntry => ({
+      id,
+      fields: [{ name, type, required: true }],
+    })
+    const entries = [entry('send-report', 'year', 'number'), entry('report.send', 'address', 'string')]
+    expect(read(s`send report ${2026}`, entries)).toMatchObject({ task: 'send-report' })
+    expect(read(s`send report ${2026}`, [...entries, entry('sendReport', 'month', 'number')])).toMatchObject({
+      code: 'AMBIGUOUS',
+    })
+    expect(read(s`run sendReport ${2026}`, [...entries, entry('sendReport', 'month', 'number')])).toMatchObject({
+      task: 'sendReport',
+      confidence: 1,
+    })
+  })
+
+  it('names the words it did not read', () => {
+    expect(read(s`check inventory levels`, [{ id: 'check-inventory' }])).toMatchObject({ notes: ['Not read: levels.'] })
+    expect(read(s`check inventory`, [{ id: 'check-inventory' }])).not.toHaveProperty('notes')
+  })
+
+  it.each([
+    [s`create user ${'a'} and send email to ${'b'}`],
+    [s`send email to ${'b'}, then create user ${'a'}`],
+    [s`delete user ${'a'} and delete user ${'b'}`],
+  ])('refuses two actions in one sentence: %j', (sentence) => {
+    const entries = ['create-user', 'send-email', 'delete-user'].map((id) => ({ id }))
+    expect(read(sentence, entries)).toMatchObject({ understood: false })
+    expect(read(s`import and merge contacts`, [{ id: 'import-and-merge-contacts' }])).toMatchObject({ understood: true })
+  })
+
+  it('never takes a task that destroys for a sentence that does not say so', () => {
+    const entries = ['delete-user', 'stop-server', 'cancel-order', 'refund-payment', 'purge'].map((id) => ({ id }))
+    for (const sentence of [
+      s`user ${1}`,
+      s`create user ${1}`,
+      s`start server`,
+      s`ship order ${1}`,
+      s`payment ${1}`,
+      s`update the order`,
+    ]) {
+      expect(read(sentence, entries)).toMatchObject({ understood: false })
+    }
+  })
+
+  it('refuses what is too long, and all sentences where no task is registered', () => {
+    expect(read({ strings: ['a '.repeat(501)], values: [] }, catalog)).toMatchObject({ code: 'TOO_LONG' })
+    expect(read({ strings: Array(52).fill('run '), values: Array(51).fill(1) }, catalog)).toMatchObject({ code: 'TOO_LONG' })
+    expect(read(s`run cleanup`, [])).toMatchObject({
+      code: 'NO_MATCH',
+      message: expect.stringContaining('No task is registered'),
+    })
+  })
+
+  it('names the nearest tasks and the bar in a refusal', () => {
+    expect(read(s`delete the reports`, catalog)).toMatchObject({
+      code: 'NO_MATCH',
+      message: expect.stringMatching(/"\S+" \(0\.\d+\).*0\.45 is needed/),
+      candidates: expect.arrayContaining([{ task: 'generate-reports', score: expect.any(Number) }]),
+    })
   })
 })
 

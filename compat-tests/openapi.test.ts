@@ -198,6 +198,28 @@ describe('the OpenAPI document', () => {
     expect((await http('GET', '/api/v1/prompts/anything/else')).status).toBe(501)
   })
 
+  it('describes what the routes of our own client answer', async () => {
+    const sentence = { strings: ['add one with n ', ''], values: [1] }
+    await described('GET', '/api/v1/tasks')
+    await described('POST', '/api/v1/sentences/explain', sentence)
+    await described('POST', '/api/v1/sentences/explain', { strings: ['every day at 3am, add one'], values: [] })
+    await described('POST', '/api/v1/sentences/explain', { strings: ['when an order is placed, add one'], values: [] })
+    await described('POST', '/api/v1/sentences/explain', { strings: ['juggle seven geese'], values: [] })
+    await described('POST', '/api/v1/sentences', { ...sentence, wait: 20 })
+    const plan = await described('POST', '/api/v1/plans', { plan: { $run: sentence }, wait: 20 })
+    await described('GET', `/api/v1/runs/${plan.id}/changes`)
+    const { id } = await tasks.trigger('add-one', { n: 1 }, { delay: '1h' })
+    await described('PUT', `/api/v1/runs/${id}/checkpoints/first`, { size: 1 })
+    await described('GET', `/api/v1/runs/${id}/checkpoints`)
+    const event = unique('event')
+    const subscription = await described('POST', '/api/v1/event-subscriptions', { event, task: 'add-one', payload: { n: 1 } })
+    await described('GET', '/api/v1/event-subscriptions')
+    await described('POST', '/api/v1/events', { name: event })
+    await described('POST', `/api/v1/event-subscriptions/${subscription.id}/pause`)
+    await described('POST', `/api/v1/event-subscriptions/${subscription.id}/resume`)
+    await described('DELETE', `/api/v1/event-subscriptions/${subscription.id}`)
+  })
+
   it('is held against answers here, but for these', () => {
     const elsewhere = [
       // Streams and links, or only for the CLI, the first start or the inside of a run: other scenarios use them.
@@ -205,6 +227,8 @@ describe('the OpenAPI document', () => {
       ...['platformNotifications', 'remoteBuildStatus', 'waitForDuration', 'waitForToken'],
       // Only while one is at work: the bulk scenario does.
       'abortBulkAction',
+      // Lines of JSON; the scenario of exports reads them.
+      ...['exportEnvironment', 'importEnvironment'],
       // Described by a neighbour that answers the same.
       ...['getPacketUrlV2', 'updateVariableByPost'],
     ]

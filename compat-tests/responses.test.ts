@@ -99,10 +99,14 @@ const schemas: Record<string, Schema> = {
 }
 
 /** Without a published schema, or read by the CLI with one that each deploy of this suite passes. */
+/** Routes of trigger.do's own, which no SDK of Trigger.dev knows; openapi.test.ts holds their answers against the document. */
+const own = `startSentence explainSentence startPlan listTasks waitForRunChange putRunCheckpoint listRunCheckpoints sendEvent
+   listEventSubscriptions createEventSubscription deleteEventSubscription pauseEventSubscription resumeEventSubscription
+   exportEnvironment importEnvironment`
 const unpublished = new Set(
   `health seedPlatform getTokenClaims createToken createPublicToken addRunTags listRunEvents downloadPacket uploadPacket
    uploadArtifact createDeployment platformNotifications archiveBranch regenerateKey pauseEnvironment
-   resumeEnvironment`.split(/\s+/),
+   resumeEnvironment ${own}`.split(/\s+/),
 )
 
 const pat = { authorization: `Bearer ${endpoints.accessToken}` }

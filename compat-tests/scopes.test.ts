@@ -65,6 +65,16 @@ const rules: Record<string, Rule> = {
     scopes: () => ['read:runs', 'read:tasks', `read:tasks:${task}`, 'admin'],
   },
   retrieveRun: { path: () => `/api/v3/runs/${ids.run}`, scopes: readsRun },
+  waitForRunChange: { path: () => `/api/v1/runs/${ids.run}/changes`, scopes: readsRun },
+  startSentence: {
+    body: { strings: ['add one with n ', ''], values: [1] },
+    scopes: () => [`trigger:tasks:${task}`, 'trigger:tasks', `write:tasks:${task}`, 'write:tasks', 'admin'],
+  },
+  startPlan: {
+    body: { plan: { $task: { id: task, payload: { n: 1 } } } },
+    scopes: () => [`trigger:tasks:${task}`, 'trigger:tasks', `write:tasks:${task}`, 'write:tasks', 'admin'],
+  },
+  explainSentence: { body: { strings: ['add one'], values: [] }, scopes: () => ['read:tasks', 'read:all', 'admin'] },
   getRunPacket: { path: () => `/api/v1/runs/${ids.run}/packets/payload`, scopes: readsRun },
   getRunTrace: { path: () => `/api/v1/runs/${ids.run}/trace`, scopes: readsRun },
   listRunEvents: { path: () => `/api/v1/runs/${ids.run}/events`, scopes: readsRun },

@@ -71,7 +71,7 @@ export async function startHost(options: HostOptions): Promise<Host> {
     const entryPort = options.direct === false ? options.port : await freePort()
     const start = (frozenAt?: number): Promise<Miniflare> => startWorkerd(options, script, entryPort, frozenAt)
     const first = await start()
-    return { origin, stop: keepAlive(options.watched === false ? undefined : origin, first, start, release) }
+    return { origin, stop: keepAlive(options.watched === false ? undefined : origin, entryPort, first, start, release) }
   } catch (error) {
     release()
     throw error
@@ -81,6 +81,7 @@ export async function startHost(options: HostOptions): Promise<Host> {
 /** Replaces a workerd that is silent and plays the cron trigger. Returns how to end all of it. */
 function keepAlive(
   watched: string | undefined,
+  entryPort: number,
   first: Miniflare,
   start: (frozenAt?: number) => Promise<Miniflare>,
   release: () => void,
@@ -88,9 +89,11 @@ function keepAlive(
   let miniflare = first
   let replacing: Promise<void> | undefined
   let stopping = false
+  // By HTTP: Miniflare's own call waits on this thread, and one that meets a frozen or dead workerd would stop the heartbeat too.
   const tick = async (): Promise<void> => {
-    const worker = await miniflare.getWorker()
-    await worker.scheduled({ cron: '* * * * *' })
+    const address = `http://127.0.0.1:${entryPort}/cdn-cgi/handler/scheduled?cron=${encodeURIComponent('* * * * *')}`
+    const response = await fetch(address, { signal: AbortSignal.timeout(CRON_MS) })
+    await response.body?.cancel()
   }
   // One that meets a restart of workerd is lost; the next comes in a minute.
   const cron = setInterval(() => void tick().catch(() => {}), CRON_MS)
@@ -187,6 +190,7 @@ function miniflareOptions(options: HostOptions, start: Start): ConstructorParame
       port: entryPort,
       log: new Log(LogLevel.WARN),
       handleStructuredLogs: printLog,
+      unsafeTriggerHandlers: true,
       cf: false,
       workers: [
         {

@@ -1,4 +1,6 @@
 /** The client of trigger.do as its users write it, against deployed tasks that were written with it. */
+import { spawnSync } from 'node:child_process'
+import { readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { tasks } from '@trigger.dev/sdk'
 import type * as Client from 'trigger.do'
@@ -269,4 +271,24 @@ describe('tasks written with trigger.do', () => {
   it('say sentences themselves', async () => {
     expect(await trigger.tasks.trigger('delegate-greeting')).toEqual({ sent: 'inside@example.com' })
   })
+})
+
+it('the program in README.md does what it says', { timeout: 120_000 }, () => {
+  const readme = readFileSync(join(import.meta.dirname, '../README.md'), 'utf8')
+  const text = /```ts\n(import \{ trigger \} from 'trigger\.do'\n[\s\S]*?)```/.exec(readme)?.[1]
+  const file = join(fixture, `node_modules/readme-${process.pid}.ts`)
+  writeFileSync(file, text as string)
+  const env = { ...process.env, TRIGGER_API_URL: endpoints.apiUrl, TRIGGER_SECRET_KEY: project.secretKey }
+  const { status, stdout, stderr } = spawnSync(process.execPath, [file], { env, encoding: 'utf8' })
+  rmSync(file)
+  expect(status, stderr).toBe(0)
+  for (const shown of [
+    "{ sent: 'ada@example.com' }",
+    "'u7/a.thumb'",
+    "cron: '0 3 * * *'",
+    "event: 'payment.failed'",
+    ': 100%',
+    "task: 'transcode-video'",
+  ])
+    expect(stdout).toContain(shown)
 })

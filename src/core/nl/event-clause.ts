@@ -1,6 +1,7 @@
 /** Splits a sentence into the event it waits for and what is to be done. */
 import { type EventReading, readEvent } from './event.ts'
 import { verbs } from './lexicon.ts'
+import { numberOf, unitOf } from './time/atoms.ts'
 import type { Token } from './tokens.ts'
 
 export interface Split {
@@ -52,13 +53,23 @@ function connectorAt(tokens: Token[], at: number): { length: number; isWeak: boo
       !/^(?:|a|an|per|every|each|more|again|only)$/.test(wordAt(tokens, at + 1) || valueMark(tokens[at + 1]))
       ? found(1)
       : undefined
-  if (text === 'as' && wordAt(tokens, at + 1) === 'soon' && wordAt(tokens, at + 2) === 'as') return found(3)
+  if (text === 'as' && wordAt(tokens, at + 1) === 'soon' && wordAt(tokens, at + 2) === 'as') {
+    return wordAt(tokens, at + 3) === 'possible' ? undefined : found(3)
+  }
   if (/^(?:every|each|any)$/.test(text) && wordAt(tokens, at + 1) === 'time')
     return found(wordAt(tokens, at + 2) === 'that' ? 3 : 2)
   if (text === 'anytime') return found(1)
   if (text === 'on' || text === 'upon')
     return /\w[.:]\w/.test(wordAt(tokens, at + 1)) && !/^\d/.test(wordAt(tokens, at + 1)) ? found(1, true) : undefined
-  return weak.has(text) ? found(1, true) : undefined
+  return weak.has(text) && !startsDelay(tokens, at + 1) ? found(1, true) : undefined
+}
+
+/** "after 10 minutes" is no event. */
+function startsDelay(tokens: Token[], at: number): boolean {
+  return (
+    [at + 1, at + 2, at + 3].some((place) => unitOf(wordAt(tokens, place)) !== undefined) &&
+    (tokens[at]?.kind === 'value' || /^(?:an?|half)$/.test(wordAt(tokens, at)) || numberOf(wordAt(tokens, at)) !== undefined)
+  )
 }
 
 function valueMark(token: Token | undefined): string {
@@ -78,7 +89,7 @@ function clauseFirst(rest: Token[], judge: Judge): { action: Token[]; clause: To
   if (end >= 0) return { clause: rest.slice(0, end), action: rest.slice(end + 1) }
   let best = { at: rest.length, score: 0 }
   let tries = 0
-  for (let at = 2; at < rest.length && tries < TRIES_AT_MOST; at++) {
+  for (let at = 1; at < rest.length && tries < TRIES_AT_MOST; at++) {
     const token = rest[at]
     if (token?.kind !== 'word' || /(?:[^s]s|ed|ing)$/.test(token.text) || !token.stems.some((one) => verbs.has(one))) continue
     if ('problem' in readEvent(rest.slice(0, at))) continue

@@ -21,7 +21,7 @@ export function labelOf(tokens: Token[], at: number): Label {
   for (; place >= 0 && before.length < 3; place--) {
     const token = tokens[place] as Token
     // "encoding: ${x}" and "encoding=${x}" label as well as "encoding ${x}".
-    if (token.kind === 'mark' && place === at - 1 && /[:=]/.test(token.text)) continue
+    if (token.kind === 'mark' && place === at - 1 && /[:=–-]/.test(token.text)) continue
     if (token.kind !== 'word' || prepositions.has(token.text) || /^(?:and|or)$/.test(token.text)) break
     if (stopwords.has(token.text)) continue
     if (place === firstWord(tokens) && isLikelyVerb(tokens, place)) break

@@ -4,9 +4,8 @@ import type { Token } from './tokens.ts'
 
 const timeWords = new Set(
   `tomorrow tonight noon midnight midday weekday weekdays weekend weekends until till except excluding unless starting beginning ending
-  later soon sometime sometimes occasionally often regularly periodically frequently eventually constantly continuously ago`.split(
-    /\s+/,
-  ),
+  later soon sometime sometimes occasionally often regularly periodically frequently eventually constantly continuously ago
+  morning mornings afternoon afternoons evening evenings`.split(/\s+/),
 )
 const leads = new Set('every each at on in next between until after before starting during this from by'.split(' '))
 /** Also begin a phrase about things: "in ${folder}, …". */
@@ -22,6 +21,8 @@ export function leftoverTime(action: Token[], isExplained: (token: number) => bo
     const weekday = weekdayOf(text)
     if (timeWords.has(text) || (weekday && !weekday.isShort) || /^\d{1,2}(?::\d\d)?(?:am|pm)$/.test(text)) return text
     if (text === 'between' && /^\d/.test(next) && action[at + 2]?.kind === 'word') return `between ${next} …`
+    if (/^(?:after|before|while)$/.test(text) && next !== '') return `${text} ${next}`
+    if (/^(?:half|quarter)$/.test(text) && /^(?:past|to)$/.test(next)) return `${text} ${next}`
     if (text === 'every' || text === 'each') {
       if (!following || following.kind === 'mark' || /^(?:now|so|once)$/.test(next)) return text
       if (following?.kind === 'value') return `${text} \${…}`

@@ -78,7 +78,8 @@ function countedAt(atoms: Atom[], at: number): Reading | undefined {
     return problem(at + 2, `"every ${text}" is no number: say how many, such as "every 5 minutes".`)
   }
   const alone = unitOf(text)
-  if (alone && text.length > 1 && !text.endsWith('s')) return stepOf(alone, 1, at + 1)
+  if (alone && text.length > 1 && !text.endsWith('s') && !(alone === 'second' && unitOf(textAt(atoms, at + 1))))
+    return stepOf(alone, 1, at + 1)
   const count = text === 'other' ? 2 : (numberOf(text) ?? ordinalOf(text))
   const unit = unitOf(textAt(atoms, at + 1))
   if (count !== undefined && unit) return stepOf(unit, count, at + 2)
@@ -202,9 +203,12 @@ function ordinalInMonth(atoms: Atom[], at: number, isEvery: boolean, hasOn = fal
   const end = ofMonth(atoms, next)
   if (end) return invalidDay(days, end) ?? read(end, { kind: 'monthdays', days, isRecurrent: true })
   // "on the 31st of February" is a date; "on the 15th" the next one.
-  if (monthOf(textAt(atoms, textAt(atoms, next) === 'of' ? next + 1 : next)) || isLast || isEvery || !hasOn) return undefined
+  if (monthOf(textAt(atoms, textAt(atoms, next) === 'of' ? next + 1 : next)) || isLast || !(hasOn || isEvery)) return undefined
   const isNumeric = /^\d/.test(textAt(atoms, next - 1))
-  return isNumeric ? (invalidDay(days, next) ?? read(next, { kind: 'monthdays', days, isRecurrent: false })) : undefined
+  // "every 1st and 15th"; "every 5th file" and "every 2nd day" are none.
+  const following = atoms[next]
+  if (isEvery && following && !following.isMark && following.text !== 'at') return undefined
+  return isNumeric ? (invalidDay(days, next) ?? read(next, { kind: 'monthdays', days, isRecurrent: isEvery })) : undefined
 }
 
 function invalidDay(days: (number | 'L')[], next: number): Reading | undefined {

@@ -106,6 +106,9 @@ function dayAt(atoms: Atom[], at: number): Reading | undefined {
     return withPart({ kind: 'in-days', count: 2 }, at + 4)
   }
   if (/^(?:now|immediately|asap|instantly)$/.test(text)) return read(at + 1, { kind: 'now' })
+  if (text === 'as' && [1, 2, 3].map((offset) => textAt(atoms, at + offset)).join(' ') === 'soon as possible') {
+    return read(at + 4, { kind: 'now' })
+  }
   if (/^(?:right|straight)$/.test(text) && /^(?:now|away)$/.test(textAt(atoms, at + 1))) return read(at + 2, { kind: 'now' })
   const start = text === 'on' ? at + 1 : at
   const word = textAt(atoms, start)
@@ -119,6 +122,9 @@ function dayAt(atoms: Atom[], at: number): Reading | undefined {
   const listAt = word === 'this' || word === 'coming' || word === 'the' ? start + 1 : start
   const list = weekdayList(atoms, listAt)
   if (!list) return undefined
+  const isComing = word === 'this' || word === 'coming'
+  if (isComing && list.days.length > 1)
+    return textAt(atoms, listAt) === 'weekend' ? read(list.next, { kind: 'weekdays', days: [6], isRecurrent: false }) : undefined
   const isRecurrent = list.isPlural || list.days.length > 1
   const reading = withPart({ kind: 'weekdays', days: list.days, isRecurrent }, list.next)
   return isNamed ? reading : { ...reading, needsNeighbour: true }
@@ -216,6 +222,8 @@ function timeOfDayAt(atoms: Atom[], at: number): Reading | undefined {
   }
   const hasAt = /^(?:at|@|by)$/.test(text)
   if (text === 'by') return undefined
+  // "schedule it for 9am"; "for 9" is a number.
+  if (text === 'for') return clockList(atoms, at + 1, false)
   if (hasAt && /^(?:minute|:\d\d)$/.test(textAt(atoms, at + 1))) {
     const minute = numberOf(textAt(atoms, at + (textAt(atoms, at + 1) === 'minute' ? 2 : 1)).replace(':', ''))
     if (minute !== undefined && minute < 60)

@@ -1,4 +1,5 @@
 /** The time of a sentence: its pieces make one cron expression, one instant, or contradict each other. */
+import { validateTimezone } from '../../schedule/next-tick.ts'
 import { instantOf } from './instant.ts'
 import type { Piece } from './pieces.ts'
 import { cronOf } from './recurrence.ts'
@@ -28,6 +29,7 @@ export function timingOf(pieces: Piece[], clock: Clock): Timing {
   if (rest.some(({ kind }) => kind === 'now')) {
     return { kind: 'problem', message: 'A run cannot be at once and at another time: leave out one of the two.' }
   }
+  if (timezone !== 'UTC' && validateTimezone(timezone)) return { kind: 'problem', message: `"${timezone}" is no time zone.` }
   const result = rest.some(isRecurrent) ? cronOf(rest) : instantOf(rest, { now: clock.now, timezone })
   if (result.kind === 'problem') return result
   return { ...result, timezone, notes: [...notes, ...result.notes] }

@@ -6,7 +6,7 @@
 import { createServer, type Server } from 'node:http'
 import { runs, tasks, wait } from '@trigger.dev/sdk'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { deployFixture, finished, type PlatformProcess, startPlatform, useEnvironment } from './harness.ts'
+import { deployFixture, finished, type PlatformProcess, startPlatform, until, useEnvironment } from './harness.ts'
 
 const rounds = 10
 const ofEach = 5
@@ -26,6 +26,7 @@ interface Kill {
 }
 
 let platform: PlatformProcess
+let secretKey: string
 let server: Server
 let ledgerUrl: string
 const ledger: Entry[] = []
@@ -43,7 +44,7 @@ beforeAll(async () => {
   await new Promise<void>((done) => server.listen(0, '127.0.0.1', done))
   ledgerUrl = `http://127.0.0.1:${(server.address() as { port: number }).port}`
   platform = await startPlatform()
-  await deployFixture(platform, 'plain')
+  secretKey = (await deployFixture(platform, 'plain')).secretKey
   useEnvironment(platform)
 }, 300_000)
 
@@ -184,5 +185,46 @@ describe('SIGKILL of workerd', () => {
       'kill-retry': n,
       'kill-quick': 3 * n,
     })
+  })
+
+  it('a plan goes on at the stage it was in, and starts no job twice', { timeout: 300_000 }, async () => {
+    const plans = 4
+    const job = (id: string, step: string): unknown => ({ $task: { id, payload: { ledger: ledgerUrl, step } } })
+    const then = (of: unknown, as: number, next: unknown): unknown => ({ $then: { of, as, do: next } })
+    const start = async (n: number): Promise<string> => {
+      const fanOut = Array.from({ length: 5 }, (_, index) => job('kill-slow', `plan ${n} stage 2 job ${index}`))
+      const plan = then(
+        then(job('kill-slow', `plan ${n} stage 1`), 1, fanOut),
+        2,
+        then(job('kill-slow', `plan ${n} stage 3`), 3, { all: { $var: 2 }, last: { $var: 3 } }),
+      )
+      const response = await fetch(`${platform.endpoints.apiUrl}/api/v1/plans`, {
+        method: 'POST',
+        headers: { authorization: `Bearer ${secretKey}`, 'content-type': 'application/json' },
+        body: JSON.stringify({ plan }),
+      })
+      return ((await response.json()) as { id: string }).id
+    }
+    const ids = await Promise.all(Array.from({ length: plans }, (_, n) => start(n)))
+    const stageBegan = (stage: number) => async (): Promise<boolean> =>
+      ids.every((_, n) => ledger.some(({ step }) => step?.startsWith(`plan ${n} stage ${stage}`)))
+    for (const stage of [1, 2, 3]) {
+      await until(stageBegan(stage), `stage ${stage} of each plan`, 90_000)
+      await platform.killWorkerd()
+      await platform.waitUntilHealthy()
+    }
+    for (const id of ids)
+      expect(await finished(id, 90_000)).toMatchObject({
+        status: 'COMPLETED',
+        output: { all: [10, 10, 10, 10, 10], last: 10 },
+        attemptCount: 1,
+      })
+    // Each job is one run, whatever was killed around it; what had ended is not executed again.
+    const jobs = new Map<string, Set<string>>()
+    for (const { step, id } of ledger) if (step?.startsWith('plan ')) jobs.set(step, (jobs.get(step) ?? new Set()).add(id))
+    expect(jobs.size).toBe(plans * 7)
+    expect([...jobs].filter(([, runsOfJob]) => runsOfJob.size !== 1)).toEqual([])
+    const firstStages = ledger.filter(({ step, what }) => step?.endsWith('stage 1') && what === 'end')
+    expect(firstStages).toHaveLength(plans)
   })
 })

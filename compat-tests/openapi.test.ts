@@ -178,6 +178,8 @@ describe('the OpenAPI document', () => {
     await described('GET', `${base}/prod/deploy-settings`)
     const made = (await http('GET', '/api/v1/orgs', undefined, pat)).body[0]
     const { externalRef } = await described('POST', `/api/v1/orgs/${made.slug}/projects`, { name: 'Doc' }, pat)
+    await described('POST', `/api/v1/projects/${externalRef}/staging/pause`, undefined, pat)
+    await described('POST', `/api/v1/projects/${externalRef}/staging/resume`, undefined, pat)
     await described('POST', `/api/v1/projects/${externalRef}/staging/regenerate-api-key`, {}, pat)
   })
 

@@ -151,6 +151,16 @@ describe('README.md', { timeout: 300_000 }, () => {
     expect(JSON.stringify(curl(events))).toContain('Invoice for Ada')
     expect(JSON.stringify(curl(trace))).toContain('Invoice for Ada')
 
+    const other = (await environmentKey(endpoints, project, 'staging')).secretKey
+    for (const command of commands(block('npm run environment -- export').text)) {
+      const result = bash(command.replace('environment.ndjson', join(project, 'environment.ndjson')), root, {
+        TRIGGER_SECRET_KEY: key.secretKey,
+        OTHER_SECRET_KEY: other,
+      })
+      expect(result.code, result.output).toBe(0)
+      expect(result.output).toMatch(/environment\.ndjson: 1 runs|runs: 1 imported/)
+    }
+
     const [keyCommand] = commands(block('curl -H "Authorization: Bearer $TRIGGER_ACCESS_TOKEN"').text)
     const printed = bash(`${keyCommand} --silent --fail`, project, { TRIGGER_ACCESS_TOKEN: endpoints.accessToken })
     expect(JSON.parse(printed.output)).toMatchObject({ apiKey: key.secretKey })

@@ -101,7 +101,8 @@ const schemas: Record<string, Schema> = {
 /** Without a published schema, or read by the CLI with one that each deploy of this suite passes. */
 const unpublished = new Set(
   `health seedPlatform getTokenClaims createToken createPublicToken addRunTags listRunEvents downloadPacket uploadPacket
-   uploadArtifact createDeployment platformNotifications archiveBranch regenerateKey`.split(/\s+/),
+   uploadArtifact createDeployment platformNotifications archiveBranch regenerateKey pauseEnvironment
+   resumeEnvironment`.split(/\s+/),
 )
 
 const pat = { authorization: `Bearer ${endpoints.accessToken}` }

@@ -49,6 +49,8 @@ export interface Env {
   MAXIMUM_DEPLOYED_QUEUE_SIZE?: string
   MAXIMUM_CREATIONS_PER_MINUTE?: string
   RUN_RETENTION_DAYS?: string
+  /** \`'on'\` writes finished runs to the bucket before they are deleted. */
+  RUN_ARCHIVE?: string
   SCHEDULE_LIMIT?: string
   [binding: string]: unknown
 }

@@ -7,6 +7,7 @@ import { type ApiDocument, docsHeaders, docsPage } from './docs-page.ts'
 import { environmentVariableRoutes } from './envvars.ts'
 import { handleError, unanswered } from './error-handler.ts'
 import { eventRoutes } from './events.ts'
+import { exportRoutes } from './exports.ts'
 import { packetRoutes } from './packets.ts'
 import { platformRoutes } from './platform.ts'
 import { projectRoutes } from './projects.ts'
@@ -62,6 +63,7 @@ export function createApp(): App {
   queueRoutes(app)
   scheduleRoutes(app)
   environmentVariableRoutes(app)
+  exportRoutes(app)
   deploymentRoutes(app)
   projectRoutes(app)
   unbuiltRoutes(app)

@@ -10,7 +10,7 @@ import { notBuilt } from '../operations/trigger-options.ts'
 import { linesOf } from './lines.ts'
 import { defined, iso } from './present-run.ts'
 import { grantUploads, spendBatch } from './rate-limit.ts'
-import { environmentOf, readBody, requireScope, tokenHeaders, validationText } from './request.ts'
+import { environmentOf, readBody, requireScope, runCallerOf, tokenHeaders, validationText } from './request.ts'
 import * as responses from './responses.ts'
 import { type App, type Ctx, route } from './route.ts'
 import { resultOf } from './runs.ts'
@@ -109,12 +109,14 @@ export function batchRoutes(app: App): void {
       if (body.runCount > limits.batchItemsV3) throw tooMany(body.runCount, limits.batchItemsV3)
       requireParent(principal, body.parentRunId)
       spendBatch(c, caller, body.runCount)
-      // No transport idempotency here: upstream keys on the body's key only (api-surface.md §1.10).
+      const { requestKey, oneTimeToken } = triggerContext(c, principal)
+      // No transport idempotency here: upstream keys on the body's key only (api-surface.md §1.10). From inside a run the key is
+      // ours and says which call of the attempt it is: an attempt that starts again finds its batch.
       const batch = await batches.createBatch(
         c.env,
         caller,
         { runCount: body.runCount, ...parentOf(body), ...(body.idempotencyKey ? { idempotencyKey: body.idempotencyKey } : {}) },
-        principal.oneTimeToken ? { oneTimeToken: principal.oneTimeToken } : {},
+        { ...(runCallerOf(c) && requestKey ? { requestKey } : {}), ...(oneTimeToken ? { oneTimeToken } : {}) },
       )
       grantUploads(batch.id)
       const answer = defined({

@@ -62,6 +62,7 @@ export const taskList = z
         description: z.string().optional(),
         keywords: z.array(z.string()).optional(),
         payloadSchema: z.unknown().optional(),
+        payloadFields: z.array(z.string()).optional(),
         triggerSource: z.string().optional(),
         schedule: anyObject.optional(),
         queue: anyObject.optional(),

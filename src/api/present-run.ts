@@ -31,6 +31,7 @@ export function presentRun(run: RunRecord & { metadata?: Packet }, modern: boole
     durationMs: run.durationMs,
     metadata,
     batchId: run.batchId,
+    importedFrom: run.importedFrom,
     region: run.region,
     waitingReason: run.waitingReason,
   })

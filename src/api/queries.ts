@@ -1,5 +1,6 @@
 /** Query parameters as the document lists them. Described only: the handlers read and refuse them with upstream's words. */
 import { z } from 'zod'
+import { limits } from '../contracts/limits.ts'
 
 const text = z.string().optional()
 const size = z.int().min(1).max(100).optional()
@@ -45,6 +46,12 @@ export const deploymentFilter = z.object({
   from: text,
   to: text,
 })
+export const exportPage = z.object({
+  after: text,
+  limit: z.int().min(1).max(limits.exportRuns).optional(),
+  variables: boolean,
+})
+export const importOptions = z.object({ unfinished: z.enum(['skip', 'queue']).optional() })
 export const tracePage = z.object({ 'page[size]': z.int().min(1).max(10_000).optional(), 'page[after]': text })
 export const queueType = z.object({ type: z.enum(['id', 'task', 'custom']).optional() })
 export const rollbacks = z.object({ allowRollbacks: boolean })

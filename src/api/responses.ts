@@ -41,6 +41,7 @@ const runFields = {
   idempotencyKey: z.string().optional(),
   ttl: z.string().optional(),
   batchId: z.string().optional(),
+  importedFrom: z.string().optional().openapi({ description: 'The run it was in the environment it was imported from.' }),
   region: z.string().optional(),
   metadata: anyObject.optional(),
   waitingReason: z.string().optional().openapi({
@@ -391,6 +392,28 @@ export const health = z.object({ status: z.literal('ok'), initialised: z.boolean
 export const branchList = z.object({
   branches: z.array(z.object({ id: z.string(), name: z.string(), createdAt: date, updatedAt: date, isPaused: z.boolean() })),
 })
+
+const refusal = z.object({ line: count, id: z.string().optional(), reason: z.string() })
+export const imported = z
+  .object({
+    runs: z.object({
+      imported: count,
+      queuedAgain: count,
+      known: count,
+      unfinished: count,
+      madeByParent: count,
+      expired: count,
+      refused: count,
+    }),
+    packets: z.object({ imported: count, known: count, missing: count }),
+    schedules: z.object({ imported: count, known: count, refused: count }),
+    queues: z.object({ imported: count, known: count, refused: count }),
+    variables: z.object({ imported: count, known: count, refused: count }),
+    refusals: z.array(refusal).openapi({ description: 'The first hundred, with why.' }),
+    isComplete: z.boolean().openapi({ description: 'The last line was the end of an export: nothing was cut off.' }),
+    next: z.string().optional().openapi({ description: 'The export goes on after this run, in another piece.' }),
+  })
+  .openapi('ImportedEnvironment')
 
 function cursorPage<T extends z.ZodType>(item: T): z.ZodObject {
   return z.object({

@@ -21,12 +21,20 @@ export interface RouteSpec {
   /** Described only, like the body. */
   query?: z.ZodObject
   response?: z.ZodType
+  /** Lines of JSON instead of one document, with an example of each kind of line. */
+  lines?: { body?: LineSpec; response?: LineSpec }
   /** Of the success; 200 unless said. */
   status?: number
   /** No credential needed. */
   open?: boolean
   /** Known, answered with 501. */
   unbuilt?: boolean
+}
+
+interface LineSpec {
+  /** Of one line. */
+  schema: z.ZodType
+  example: object[]
 }
 
 const errorSchema = z.looseObject({ error: z.string(), code: z.string().optional() })
@@ -50,6 +58,7 @@ export function route(app: App, spec: RouteSpec, handler: (c: Ctx) => Response |
 }
 
 export function describe(app: App, spec: RouteSpec): void {
+  const success = spec.status ?? 200
   const params = [...spec.path.matchAll(/:(\w+)(\{[^}]*\})?/g)].map((match) => match[1] as string)
   if (spec.path.endsWith('*')) params.push('path')
   const scopes = scopeTable[spec.operationId]
@@ -65,14 +74,21 @@ export function describe(app: App, spec: RouteSpec): void {
       ...(params.length > 0 ? { params: z.object(Object.fromEntries(params.map((name) => [name, z.string()]))) } : {}),
       ...(spec.query ? { query: spec.query } : {}),
       ...(spec.body ? { body: { content: { 'application/json': { schema: spec.body } } } } : {}),
+      ...(spec.lines?.body ? { body: { content: { 'application/x-ndjson': linesOf(spec.lines.body) } } } : {}),
     },
     responses: Object.fromEntries(
       answersOf(spec).map(([status, description, schema]) => [
         status,
-        { description, content: { 'application/json': { schema } } },
+        status === success && spec.lines?.response
+          ? { description, content: { 'application/x-ndjson': linesOf(spec.lines.response) } }
+          : { description, content: { 'application/json': { schema } } },
       ]),
     ),
   })
+}
+
+function linesOf({ schema, example }: LineSpec): { schema: z.ZodType; example: string } {
+  return { schema, example: example.map((line) => `${JSON.stringify(line)}\n`).join('') }
 }
 
 function answersOf(spec: RouteSpec): [status: number, description: string, schema: z.ZodType][] {
@@ -82,7 +98,13 @@ function answersOf(spec: RouteSpec): [status: number, description: string, schem
       [501, 'Not built yet', errorSchema],
     ]
   }
-  const statuses = [400, ...(spec.open ? [] : [401, 403]), 404, ...(spec.body ? [413, 422] : []), ...(spec.open ? [] : [429])]
+  const statuses = [
+    400,
+    ...(spec.open ? [] : [401, 403]),
+    404,
+    ...(spec.body || spec.lines?.body ? [413, 422] : []),
+    ...(spec.open ? [] : [429]),
+  ]
   return [
     [spec.status ?? 200, 'Success', spec.response ?? anySchema],
     ...statuses.map((status): [number, string, z.ZodType] => [status, refusals[status] as string, errorSchema]),

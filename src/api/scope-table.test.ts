@@ -40,6 +40,7 @@ const { env, access } = await fakeEnv({
     ...Object.fromEntries(['getTrace', 'getQueue', 'completeToken', 'resetIdempotencyKey'].map((name) => [name, missing])),
     getRun: async () => ({ ok: true, value: runDetail(runId) }),
     getBatch: async () => ({ ok: true, value: { id: batchId, status: 'PENDING', runCount: 1, runs: [], errors: [] } }),
+    currentTasks: async () => ({ ok: true, value: { version: '20261124.1', tasks: [{ id: 'hello' }] } }),
     packetOwners: async () => ({ ok: true, value: [runId] }),
   },
 })
@@ -47,6 +48,8 @@ const bodies: Record<string, string> = {
   batchTriggerV1: '{"items":[{"task":"hello"}]}',
   batchTriggerV2: '{"items":[{"task":"hello"}]}',
   createBatch: '{"runCount":1,"taskIdentifiers":["hello"]}',
+  startSentence: '{"strings":["run hello"],"values":[]}',
+  startPlan: '{"plan":{"$task":{"id":"hello","payload":{}}}}',
   addBatchItems: '{"index":0,"task":"hello"}\n',
 }
 

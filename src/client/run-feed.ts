@@ -47,9 +47,14 @@ export class RunFeed {
     }
   }
 
+  /** Final, or PENDING_VERSION. */
   async end(signal?: AbortSignal): Promise<Run> {
     let last: Run | undefined
-    for await (const run of this.changes(signal)) last = run
+    for await (const run of this.changes(signal)) {
+      last = run
+      // Nothing that is deployed can execute it: whoever waits should know, and the run is there when a version comes.
+      if (run.status === 'PENDING_VERSION') break
+    }
     return last as Run
   }
 

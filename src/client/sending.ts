@@ -104,6 +104,8 @@ export async function outcome(started: Started, signal?: AbortSignal): Promise<u
   const { id, understood, feed, connection } = started
   if (feed) {
     const run = await feed.end(signal)
+    if (run.status === 'PENDING_VERSION')
+      throw new RunError(run.id, run.status, { message: `Run ${run.id} waits: ${run.waitingReason}.` })
     if (run.status !== 'COMPLETED') throw new RunError(run.id, run.status, run.error)
     return outputOf(connection, run, signal)
   }

@@ -58,6 +58,8 @@ export interface ExportedRun extends RunPackets {
   spans: SpanRecord[]
   idempotencyKeyExpiresAt?: number
   lockToVersion?: string
+  /** It waited for this deployment. */
+  externalDeploymentId?: string
   /** Its parent was not final: begun again, the parent makes it again. */
   isMadeByUnfinished?: boolean
 }

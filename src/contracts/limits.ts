@@ -49,6 +49,16 @@ export const limits = {
   bulkNameChars: 255,
   /** Our own: what one turn of an environment looks through; others wait meanwhile. */
   bulkScannedRuns: 100_000,
+  /** Ours: of an import's line. The longest is a run with its logs. */
+  importLineBytes: 8_388_608,
+  /** Of a run's logs and spans in an import, as text: a row holds two megabytes. */
+  importedSpanChars: 1_900_000,
+  /** Of one answer of an export; the next one goes on. Within Cloudflare's limits on an upload and on calls of one request. */
+  exportRuns: 10_000,
+  exportBytes: 67_108_864,
+  exportCalls: 800,
+  /** Of a stored packet in one line, in bytes. */
+  exportPieceBytes: 393_216,
   defaultBodyBytes: 1_048_576,
   /** What is read of a body over its limit, so that the refusal reaches the client. */
   discardBytes: 33_554_432,

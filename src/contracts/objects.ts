@@ -1,5 +1,6 @@
 /** RPC surface of each Durable Object. An object's class implements its interface; callers import only this file. */
 import type { EventInput, EventResult, EventSubscription } from './event.ts'
+import type { ExportedRun, ImportedRuns, QueueSettings } from './export.ts'
 import type {
   BundleIndex,
   Caller,
@@ -122,7 +123,10 @@ export interface CheckpointRecord {
 export interface CurrentTasks {
   /** Absent while nothing is deployed. */
   version?: string
-  tasks?: Pick<TaskDefinition, 'id' | 'description' | 'payloadSchema' | 'keywords' | 'triggerSource' | 'schedule' | 'queue'>[]
+  tasks?: Pick<
+    TaskDefinition,
+    'id' | 'description' | 'payloadSchema' | 'payloadFields' | 'keywords' | 'triggerSource' | 'schedule' | 'queue'
+  >[]
 }
 
 /** EnvironmentDO: the only place that decides who runs next. */
@@ -217,6 +221,20 @@ export interface EnvironmentObject {
   /** Until it is reset, through deploys as well. A share in percent follows the environment's limit. */
   overrideQueue(caller: Caller, ref: QueueRef, override: { limit: number } | { percent: number }): Promise<RpcResult<QueueRecord>>
   resetQueue(caller: Caller, ref: QueueRef): Promise<RpcResult<QueueRecord>>
+
+  /** Oldest first, after the id: up to a megabyte, but at least one. `archived`: the packets are with HistoryDO. */
+  exportRuns(
+    caller: Caller,
+    input: { after: string; before: string },
+  ): Promise<RpcResult<{ runs: (ExportedRun & { archived?: boolean })[]; isLast: boolean }>>
+  exportQueues(caller: Caller): Promise<RpcResult<QueueSettings[]>>
+  /** What is set here already stays. */
+  importQueues(
+    caller: Caller,
+    queues: QueueSettings[],
+  ): Promise<RpcResult<{ imported: number; known: number; refused: { id: string; reason: string }[] }>>
+  /** Importing a run again changes nothing. */
+  importRuns(caller: Caller, runs: ExportedRun[], options: { queueUnfinished: boolean }): Promise<RpcResult<ImportedRuns>>
 
   /** From TaskDO at promote and after a variable or key change; acknowledged once stored. */
   setVersion(identity: EnvironmentIdentity, current: WorkerVersion, variables: Record<string, string>): Promise<void>
@@ -426,6 +444,8 @@ export interface ScheduleInput extends ScheduleTiming {
   externalId?: string
   /** Laid over the payload of each tick. */
   payload?: Record<string, unknown>
+  /** Of a new schedule; true when absent. */
+  active?: boolean
 }
 
 /** SchedulerDO: schedules of one environment, declared in code or made over the API, and their next ticks. A reference is an id or a key. */

@@ -331,6 +331,10 @@ export interface TaskDefinition {
   description?: string
   /** Further words by which a sentence may name it. */
   keywords?: string[]
+  /** Names of the payload's fields as the code reads them; only of a task without a schema. */
+  payloadFields?: string[]
+  /** `payload.a.b`: the concurrency key of a run that is triggered without one. */
+  concurrencyKeyPath?: string
   queue?: { name?: string; concurrencyLimit?: number }
   retry?: RetrySettings
   rateLimit?: RateLimitSettings

@@ -25,6 +25,8 @@ const names: Record<RunStatus, { modern: string; legacy: string }> = {
   TIMED_OUT: { modern: 'TIMED_OUT', legacy: 'TIMED_OUT' },
 }
 
+export const knownStatuses = Object.keys(names) as RunStatus[]
+
 export function apiStatus(status: RunStatus, modern: boolean): string {
   return modern ? names[status].modern : names[status].legacy
 }

@@ -7,6 +7,7 @@ import { DurableObject } from 'cloudflare:workers'
 import { decrypt, encrypt } from '../auth/crypto.ts'
 import type { Env } from '../contracts/bindings.ts'
 import type { EventInput, EventResult, EventSubscription } from '../contracts/event.ts'
+import type { ExportedRun, QueueSettings } from '../contracts/export.ts'
 import {
   type BatchCreateInput,
   type BatchItem,
@@ -40,7 +41,7 @@ import type {
 import { queueSizes } from '../core/queue/limits.ts'
 import { creationLimit } from '../core/run/creations.ts'
 import type { Due } from '../core/run/due-list.ts'
-import { dayBounds } from '../core/run/retention.ts'
+import { dayBounds, retentionCutoff, retentionDaysOf } from '../core/run/retention.ts'
 import { isFinal, move } from '../core/run/statuses.ts'
 import { readBulkAction } from '../storage/bulk-table.ts'
 import { readCheckpoints } from '../storage/checkpoint-table.ts'
@@ -62,6 +63,7 @@ import { overrideQueue, pauseQueue, queues, readQueue, resetQueue } from './envi
 import { currentTasks, detail, listTokens } from './environment/reads.ts'
 import { listRuns } from './environment/run-list.ts'
 import { type Effect, EnvironmentState, leaseCheckMs, refusal, type Turn, value } from './environment/state.ts'
+import { exportPage, importQueues, importRuns, queueSettings } from './environment/transfer.ts'
 import { trigger } from './environment/trigger.ts'
 import { becomeCurrent, becomeKnown } from './environment/versions.ts'
 import {
@@ -516,7 +518,7 @@ export class EnvironmentDO extends DurableObject<Env> implements EnvironmentObje
     return this.as(caller, (turn) => waitForDuration(turn, runId, input))
   }
 
-  // -------------------------------------------------------------- queues, versions, keys
+  // -------------------------------------------------------------- queues
 
   async listQueues(
     caller: Caller,
@@ -546,6 +548,34 @@ export class EnvironmentDO extends DurableObject<Env> implements EnvironmentObje
   resetQueue(caller: Caller, ref: QueueRef): Promise<RpcResult<QueueRecord>> {
     return this.as(caller, (turn) => resetQueue(turn, ref))
   }
+
+  // -------------------------------------------------------------- export and import
+
+  async exportRuns(
+    caller: Caller,
+    input: Parameters<EnvironmentObject['exportRuns']>[1],
+  ): ReturnType<EnvironmentObject['exportRuns']> {
+    return this.refuse(caller) ?? value(exportPage(this.state, input))
+  }
+
+  async exportQueues(caller: Caller): ReturnType<EnvironmentObject['exportQueues']> {
+    return this.refuse(caller) ?? value(queueSettings(this.state))
+  }
+
+  importQueues(caller: Caller, queues: QueueSettings[]): ReturnType<EnvironmentObject['importQueues']> {
+    return this.as(caller, (turn) => importQueues(turn, queues))
+  }
+
+  importRuns(
+    caller: Caller,
+    runs: ExportedRun[],
+    options: { queueUnfinished: boolean },
+  ): ReturnType<EnvironmentObject['importRuns']> {
+    const cutoff = retentionCutoff(Date.now(), retentionDaysOf(this.env.RUN_RETENTION_DAYS))
+    return this.as(caller, (turn) => importRuns(turn, runs, { ...options, cutoff }))
+  }
+
+  // -------------------------------------------------------------- versions, variables, keys
 
   async setVersion(identity: EnvironmentIdentity, current: WorkerVersion, variables: Record<string, string>): Promise<void> {
     const sealed = await this.seal(variables)

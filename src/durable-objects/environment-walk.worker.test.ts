@@ -10,7 +10,7 @@ import type { StartInput, TriggerOptions } from '../contracts/rpc.ts'
 import { isFinal } from '../core/run/statuses.ts'
 import type { EnvironmentState } from './environment/state.ts'
 import type { EnvironmentDO } from './environment-do.ts'
-import { Environment, FakeExecutors, must, until } from './testing.ts'
+import { Environment, FakeExecutors, must, newVersion, until } from './testing.ts'
 
 const steps = 140
 /** Declared are two; overrides go from one to this. */
@@ -32,7 +32,10 @@ it.each([1, 2, 3, 4, 5, 6])('seed %i', async (seed) => {
   const executors = new FakeExecutors()
   const environment = new Environment(executors)
   const { caller, object: _first } = environment
-  await environment.deploy('a', 'b')
+  const version = newVersion(['a', 'b'])
+  const isLimited = seed % 2 === 0
+  if (isLimited) Object.assign(version.tasks[0] as object, { rateLimit: { limit: 5, period: '1s' } })
+  await environment.object.setVersion(environment.identity, version, {})
 
   const runs: string[] = []
   const tokens: string[] = []
@@ -116,6 +119,7 @@ it.each([1, 2, 3, 4, 5, 6])('seed %i', async (seed) => {
     [2, async () => void (await environment.object.cancelRun(caller, pick(runs) ?? environment.mint()))],
     [1, () => environment.object.pauseQueue(caller, { by: 'name', value: 'narrow' }, random() < 0.5)],
     [1, changeLimit],
+    [1, () => environment.object.setPaused(random() < 0.3)],
     [2, () => Promise.all([environment.object.wake(), environment.object.wake()])],
     [1, async () => void executors.faults.push(random() < 0.5 ? 'answer lost' : 'never arrives')],
     [1, () => abortAllDurableObjects()],
@@ -156,6 +160,7 @@ it.each([1, 2, 3, 4, 5, 6])('seed %i', async (seed) => {
   // The end: nothing is broken or paused any more, and everybody finishes.
   executors.faults = []
   must(await environment.object.pauseQueue(caller, { by: 'name', value: 'narrow' }, false))
+  await environment.object.setPaused(false)
   await until(async () => {
     for (const id of tokens) await environment.object.completeToken(caller, id, undefined)
     for (const input of open()) {
@@ -167,4 +172,11 @@ it.each([1, 2, 3, 4, 5, 6])('seed %i', async (seed) => {
     return runs.every((id) => ended.has(id))
   }, 15_000)
   expect(runs.length).toBeGreaterThan(20)
+  const all = await Promise.all(runs.map((id) => environment.run(id)))
+  const starts = all
+    .flatMap((run) => (isLimited && run.task === 'a' && run.startedAt ? [run.startedAt] : []))
+    .sort((x, y) => x - y)
+  // Whatever was reset: in no window more than the bucket holds and gets meanwhile.
+  for (const [first, from] of starts.entries())
+    for (const [index, to] of starts.slice(first).entries()) expect(index + 1).toBeLessThanOrEqual(5 + (to - from) / 200 + 0.01)
 })

@@ -83,8 +83,10 @@ export class SchedulerDO extends DurableObject<Env> implements SchedulerObject {
 
   async list(input: { page: number; perPage: number }): Promise<{ schedules: ScheduleRecord[]; count: number }> {
     // A lost alarm heals when somebody looks.
-    this.alarmAt = await this.ctx.storage.getAlarm()
-    if (this.alarmAt === null) await this.arm()
+    if ((await this.ctx.storage.getAlarm()) === null) {
+      this.alarmAt = undefined
+      await this.arm()
+    }
     const schedules = table.listSchedules(this.sql, (input.page - 1) * input.perPage, input.perPage)
     return { schedules: schedules.map(recordOf), count: table.countSchedules(this.sql) }
   }
@@ -234,8 +236,8 @@ export class SchedulerDO extends DurableObject<Env> implements SchedulerObject {
 
   /** A coarse hint for the minute cron, once per life of this object. */
   private async noteTimers(): Promise<void> {
-    const identity = table.readIdentity(this.sql)
-    if (this.noted || !identity) return
+    const identity = this.noted ? undefined : table.readIdentity(this.sql)
+    if (!identity) return
     const directory = this.env.DIRECTORY.get(this.env.DIRECTORY.idFromName(objectNames.directory)) as unknown as DirectoryObject
     this.noted = await directory.noteTimers(timerNames.scheduler(identity.locator)).then(
       () => true,

@@ -5,6 +5,7 @@ import { type ActiveRun, runs } from './active-run.ts'
 import { type Core, loadBundle, loadCore, type RegisteredTask, type ResourceCatalog, registerCatalog } from './core.ts'
 import { makeInstance } from './instance.ts'
 import { Operations } from './operations.ts'
+import { payloadFields } from './payload-fields.ts'
 import { loadConfig, type ProjectConfig } from './project.ts'
 import { makeScope } from './scope.ts'
 import { platformTarget } from './scoped-fetch.ts'
@@ -114,6 +115,7 @@ function definition(task: RegisteredTask, config: ProjectConfig, catalog: Resour
     rateLimit: given.rateLimit,
     keywords: given.keywords,
     concurrency: given.concurrency,
+    concurrencyKeyPath: given.concurrencyKeyPath,
     machine: preset ? { preset } : config.machine ? { preset: config.machine } : undefined,
     maxDuration: given.maxDuration ?? config.maxDuration,
     ttl: given.ttl ?? config.ttl,
@@ -121,6 +123,11 @@ function definition(task: RegisteredTask, config: ProjectConfig, catalog: Resour
     schedule: given.schedule,
     payloadSchema: given.payloadSchema ?? jsonSchema(catalog.getTaskSchema(task.id)),
     host: 'isolate',
+  }
+  if (!fields.payloadSchema) {
+    const code = catalog.getTask(task.id)?.fns as { run?: unknown } | undefined
+    const names = payloadFields(code?.run)
+    if (names.length > 0) fields.payloadFields = names
   }
   // A copy by JSON: RPC refuses functions, and nothing here may hold one.
   return JSON.parse(JSON.stringify(fields)) as TaskDefinition

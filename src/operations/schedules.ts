@@ -81,6 +81,24 @@ async function put(
   return unwrap(await callScheduler(env, identity.locator, (scheduler) => scheduler.upsert(identity, id, by, input)))
 }
 
+/** With the id it had, unless it is here already, by its id or its key. */
+export async function importSchedule(
+  env: Env,
+  identity: EnvironmentIdentity,
+  { id, deduplicationKey, ...input }: ScheduleInput & { id: string; deduplicationKey?: string },
+): Promise<'imported' | 'known'> {
+  const known = await Promise.all(
+    [id, deduplicationKey].map((reference) => (reference ? findSchedule(env, identity.locator, reference) : null)),
+  )
+  if (known.some((schedule) => schedule !== null)) return 'known'
+  const problem = timingProblem(input)
+  if (problem) throw new OperationError('UNPROCESSABLE', problem)
+  await requireScheduledTask(env, identity, input.task)
+  const by = deduplicationKey === undefined ? {} : { deduplicationKey }
+  unwrap(await callScheduler(env, identity.locator, (scheduler) => scheduler.upsert(identity, id, by, input)))
+  return 'imported'
+}
+
 async function requireScheduledTask(env: Env, identity: EnvironmentIdentity, id: string): Promise<void> {
   const current = await callTask(env, identity.locator, (task) => task.currentDeployment())
   const task = current?.worker?.tasks.find((candidate) => candidate.slug === id)

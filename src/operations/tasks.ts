@@ -30,12 +30,14 @@ export async function currentTasks(env: Env, caller: Caller): Promise<KnownTasks
 }
 
 function entryOf(task: KnownTasks['tasks'][number]): TaskEntry {
-  const fields = fieldsOfSchema(task.payloadSchema)
+  // What the code reads is a hint: nothing of it is required, and other fields are welcome.
+  const hints = task.payloadFields?.map((name) => ({ name, required: false }))
+  const fields = fieldsOfSchema(task.payloadSchema) ?? hints
   return {
     id: task.id,
     ...(task.description ? { description: task.description } : {}),
     ...(task.keywords ? { keywords: task.keywords } : {}),
     ...(fields ? { fields } : {}),
-    ...(fields && isClosedSchema(task.payloadSchema) ? { isClosed: true } : {}),
+    ...(task.payloadSchema && isClosedSchema(task.payloadSchema) ? { isClosed: true } : {}),
   }
 }

@@ -14,12 +14,12 @@ describe('options of task() in the words of the SDK', () => {
       maxDuration: '5m',
       run,
     }
-    const { concurrency: _, ...rest } = given
+    const { concurrency: _own, ...others } = given
     expect(sdkOptions(given)).toEqual({
-      ...rest,
+      ...others,
+      concurrencyKeyPath: 'payload.userId',
       retry: { ...given.retry, minTimeoutInMs: 1_000, maxTimeoutInMs: 3_600_000, randomize: true },
       queue: { concurrencyLimit: 10 },
-      concurrencyKey: 'payload.userId',
       maxDuration: 300,
     })
   })

@@ -56,7 +56,7 @@ export function sdkOptions(options: object): Plain {
       const { queue } = rest
       if (queue !== undefined) check.fail('concurrency.limit', 'and queue cannot both be given: set queue.concurrencyLimit')
       result.queue = { concurrencyLimit: concurrency.limit }
-      if (concurrency.key !== undefined) result.concurrencyKey = concurrency.key
+      if (concurrency.key !== undefined) result.concurrencyKeyPath = concurrency.key
     }
   }
   if (rateLimit !== undefined) {

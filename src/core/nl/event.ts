@@ -25,6 +25,12 @@ const auxiliaries = new Set([
   'have',
   'had',
   'will',
+  'go',
+  'goes',
+  'become',
+  'becomes',
+  'turn',
+  'turns',
 ])
 const determiners = new Set('a an the this that their its his her my our your any some each every another new all'.split(' '))
 const particles = new Set(['up', 'in', 'out', 'off', 'down', 'back', 'over', 'away'])
@@ -98,7 +104,7 @@ function isInComparison(tokens: Token[], at: number): boolean {
 function withoutComparisons(
   tokens: Token[],
   filter: Map<string, unknown>,
-): { tokens: Token[]; compared?: number } | { problem: string } {
+): { tokens: Token[]; compared?: string } | { problem: string } {
   for (let at = 1; at < tokens.length; at++) {
     for (const { words, as } of comparisons) {
       if (!words.every((word, offset) => textOf(tokens[at + offset]) === word)) continue
@@ -119,7 +125,7 @@ function withoutComparisons(
       const lead = before.at(-1)
       // "with total over 100": the preposition belongs to the comparison.
       if (lead?.kind === 'word' && prepositions.has(lead.text)) before.pop()
-      return { tokens: [...before, ...tokens.slice(at + words.length + 1)], compared: before.length }
+      return { tokens: [...before, ...tokens.slice(at + words.length + 1)], compared: singular(noun.text) }
     }
   }
   return { tokens }
@@ -155,12 +161,12 @@ function textOf(token: Token | undefined): string {
   return token?.kind === 'word' ? token.text : ''
 }
 
-/** `compared`: what was compared stood at this place; with no verb left the thing was changed. */
-function eventName(tokens: (Word | 'value')[], compared: number | undefined): string | undefined {
+/** `compared`: the field of a comparison; with no verb left, its thing was updated. */
+function eventName(tokens: (Word | 'value')[], compared: string | undefined): string | undefined {
   const verbAt = findVerb(tokens)
   if (verbAt === undefined) {
     const nouns = nounsOf(tokens)
-    return compared !== undefined && nouns.length > 0 ? [...nouns, 'updated'].join('.') : undefined
+    return compared === undefined ? undefined : [...(nouns.length > 0 ? nouns : [compared]), 'updated'].join('.')
   }
   const verb = (tokens[verbAt] as Word).text
   const isPassive =
@@ -170,8 +176,8 @@ function eventName(tokens: (Word | 'value')[], compared: number | undefined): st
   const subject = nounsOf(tokens.slice(0, verbAt))
   const object = isPassive ? [] : nounsOf(untilPreposition(tokens.slice(verbAt + (hasParticle ? 2 : 1))))
   const nouns = object.length > 0 ? object : subject
-  // "when ${userId} signs up": nobody is named but the value.
-  if (nouns.length === 0 && verbAt === 0) return undefined
+  // "when it is done" names nothing; in "when ${userId} signs up" the value is the one who acts.
+  if (nouns.length === 0 && !tokens.includes('value')) return undefined
   const past = pastForm(verb, isPassive) + (hasParticle ? `_${following}` : '')
   return [...nouns, past].join('.')
 }
@@ -184,12 +190,16 @@ function wordAt(tokens: (Word | 'value')[], at: number): string {
 /** The first word behind the subject that looks like a verb; the last word if none does. */
 function findVerb(tokens: (Word | 'value')[]): number | undefined {
   const isCandidate = (at: number): boolean =>
-    at > 0 && wordAt(tokens, at) !== '' && !stopwords.has(wordAt(tokens, at)) && !determiners.has(wordAt(tokens, at - 1))
+    at > 0 &&
+    wordAt(tokens, at) !== '' &&
+    !auxiliaries.has(wordAt(tokens, at)) &&
+    !stopwords.has(wordAt(tokens, at)) &&
+    !determiners.has(wordAt(tokens, at - 1))
+  for (let at = 1; at < tokens.length; at++) if (isCandidate(at) && auxiliaries.has(wordAt(tokens, at - 1))) return at
   for (let at = 1; at < tokens.length; at++) {
     const word = wordAt(tokens, at)
     if (!isCandidate(at)) continue
     const before = wordAt(tokens, at - 1)
-    if (auxiliaries.has(before)) return at
     if (prepositions.has(before)) continue
     const isKnown = verbs.has(stem(word)) || verbs.has(stem(baseOfThird(word)))
     if (/ed$/.test(word) || isIrregularPast(word) || (isKnown && /[^s]s$/.test(word))) return at
@@ -215,7 +225,7 @@ function nounsOf(tokens: (Word | 'value')[]): string[] {
 }
 
 function untilPreposition(tokens: (Word | 'value')[]): (Word | 'value')[] {
-  const end = tokens.findIndex((token, index) => index > 0 && token !== 'value' && prepositions.has(token.text))
+  const end = tokens.findIndex((token) => token !== 'value' && prepositions.has(token.text))
   return end < 0 ? tokens : tokens.slice(0, end)
 }
 

@@ -24,7 +24,7 @@ export function labelOf(tokens: Token[], at: number): Label {
     if (token.kind === 'mark' && place === at - 1 && /[:=]/.test(token.text)) continue
     if (token.kind !== 'word' || prepositions.has(token.text) || /^(?:and|or)$/.test(token.text)) break
     if (stopwords.has(token.text)) continue
-    if (place === firstWord(tokens) && isVerb(token)) break
+    if (place === firstWord(tokens) && isLikelyVerb(tokens, place)) break
     before.unshift(token)
   }
   const lead = tokens[place]
@@ -43,8 +43,13 @@ function firstWord(tokens: Token[]): number {
   return tokens.findIndex((token) => token.kind === 'word' && !stopwords.has(token.text) && !neutral.has(token.stems[0] ?? ''))
 }
 
-function isVerb(word: Word): boolean {
-  return word.stems.some((one) => verbs.has(one))
+/** A sentence begins with its verb, be it a known one or not; behind a preposition it does not. */
+function isLikelyVerb(tokens: Token[], at: number): boolean {
+  const word = tokens[at] as Word
+  if (word.stems.some((one) => verbs.has(one))) return true
+  const before = tokens[at - 1]
+  const isLed = before?.kind === 'word' && (prepositions.has(before.text) || stopwords.has(before.text))
+  return !isLed && !word.stems.some((one) => nounSynonyms.has(one) || containers.has(one))
 }
 
 const containers = new Set(

@@ -3,8 +3,9 @@ import { numberOf, unitOf, weekdayOf } from './time/atoms.ts'
 import type { Token } from './tokens.ts'
 
 const timeWords = new Set(
-  'tomorrow tonight noon midnight midday weekday weekdays weekend weekends until till except excluding unless starting beginning ending'.split(
-    ' ',
+  `tomorrow tonight noon midnight midday weekday weekdays weekend weekends until till except excluding unless starting beginning ending
+  later soon sometime sometimes occasionally often regularly periodically frequently eventually constantly continuously ago`.split(
+    /\s+/,
   ),
 )
 const leads = new Set('every each at on in next between until after before starting during this from by'.split(' '))
@@ -20,7 +21,9 @@ export function leftoverTime(action: Token[], isExplained: (token: number) => bo
     const next = following?.kind === 'word' ? following.text : ''
     const weekday = weekdayOf(text)
     if (timeWords.has(text) || (weekday && !weekday.isShort) || /^\d{1,2}(?::\d\d)?(?:am|pm)$/.test(text)) return text
+    if (text === 'between' && /^\d/.test(next) && action[at + 2]?.kind === 'word') return `between ${next} …`
     if (text === 'every' || text === 'each') {
+      if (!following || following.kind === 'mark' || /^(?:now|so|once)$/.test(next)) return text
       if (following?.kind === 'value') return `${text} \${…}`
       if (next === 'other' || unitOf(next) || numberOf(next) !== undefined) return `${text} ${next}`
     }

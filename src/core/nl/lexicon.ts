@@ -10,12 +10,12 @@ export const stopwords = new Set(
   list(`a an the this that these those it its my our your their his her me us you i we all any some every each both and or then also
   please kindly just now be is are was were been to of for from with in on at by into onto via using through over per as about up out off
   down so can could would should will shall may might let lets want need like have has had do does there here one ones new's which who
-  whose what within across between against them they he she`),
+  whose what within across between against them they he she everything anything something everyone everybody stuff thing things same`),
 )
 
 /** Verbs that only say that something is to run, and words for what runs. They count only for a task that has them in its id. */
 export const neutral = new Set(
-  list(`run start execute trigger launch schedule perform kick begin invoke fire queue enqueue dispatch do set setup make sure background job
+  list(`run start execute trigger launch schedule perform kick begin invoke fire queue enqueue dispatch do set setup sure background job
   jobs task tasks process again automatically once go ahead workflow`)
     .filter((word) => !/^(?:process)$/.test(word))
     .map(stem),
@@ -32,10 +32,10 @@ export const adjectives = new Set(
 
 /** Each line is one meaning. A synonym counts a little less than the word itself, and only for the verb a sentence begins with. */
 const verbLines = list(
-  `send,email,mail,notify,message,deliver,alert,text,ping
+  `send,email,mail,notify,message,deliver,alert,text,ping,post,tell
   transcode,encode,convert,reencode
   remove,delete,clean,cleanup,purge,erase,prune,wipe
-  make,create,generate,build,produce,render,compose
+  make,create,generate,build,produce,render,compose,place
   fetch,download,get,load,retrieve,pull,collect
   upload,push,store,save
   check,verify,validate,inspect,monitor,test
@@ -70,7 +70,7 @@ function groups(lines: string[]): Map<string, Set<string>> {
   const found = new Map<string, Set<string>>()
   for (const line of lines) {
     const words = new Set(line.split(',').map(stem))
-    for (const word of words) found.set(word, words)
+    for (const word of words) found.set(word, new Set([...(found.get(word) ?? []), ...words]))
   }
   return found
 }

@@ -1,7 +1,7 @@
 /** Plain words of a sentence that are a field's value: "to 1080p", "with quality high", a word of an enum. */
 
 import { isSame, misfit } from './field-fit.ts'
-import { literalFields, prepositions, stopwords } from './lexicon.ts'
+import { literalFields, prepositions, rolesOf, stopwords } from './lexicon.ts'
 import type { PreparedField } from './task-index.ts'
 import type { Token, Word } from './tokens.ts'
 
@@ -25,14 +25,18 @@ export function literalsFor(tokens: Token[], fields: PreparedField[], isFree: (w
   // An enum's own word, wherever it stands.
   tokens.forEach((token, at) => {
     if (token.kind !== 'word' || !(isFree(token) || /^\d/.test(token.text))) return
-    for (const field of open()) {
+    const lead = tokens[at - 1]
+    const roles = lead?.kind === 'word' ? (rolesOf[lead.text] ?? []) : []
+    const accepting = open().flatMap((field) => {
       const member = field.enum?.find((one) =>
         typeof one === 'string' ? one.toLowerCase() === token.text : isSame(one, numberOf(token.text)),
       )
-      if (member === undefined) continue
-      add(field, member, [at])
-      return
-    }
+      return member === undefined ? [] : [{ field, member }]
+    })
+    // "from de to en": the preposition says which of two fields with the same words.
+    const place = ({ field }: (typeof accepting)[number]): number => (roles.indexOf(field.name.toLowerCase()) + 100) % 100
+    const [meant] = accepting.sort((one, other) => place(one) - place(other))
+    if (meant) add(meant.field, meant.member, [at])
   })
   // "quality high", "width 300", "width = 300"; "300 pixels wide" is not.
   tokens.forEach((token, at) => {

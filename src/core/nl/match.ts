@@ -12,6 +12,8 @@ export const BAR = 0.45
 export const MARGIN = 0.06
 
 const SYNONYM = 0.85
+/** Where other tasks have the verb itself, a task with a synonym is meant less: "cleanup" beside `cleanup-logs` is seldom `purge`. */
+const FARTHER_SYNONYM = 0.65
 const KEYWORD = 0.95
 const FIELD = 0.8
 const DESCRIPTION = 0.6
@@ -52,7 +54,7 @@ function explainedPart(index: TaskIndex, action: Action, task: PreparedTask, isU
   let explained = 0
   for (const content of action.contents) {
     const weight = weightOf(index, content.stem)
-    const part = Math.max(explanation(content, action, task), isUsed && content.tokens.some(isUsed) ? FIELD : 0)
+    const part = Math.max(explanation(index, content, action, task), isUsed && content.tokens.some(isUsed) ? FIELD : 0)
     if (part === 0 && neutral.has(content.stem)) continue
     // Other tasks are named for it: it says more than a label would.
     const isTelling = content.unexplained > 0 && content.unexplained < 0.9 && index.counts.has(content.stem)
@@ -62,11 +64,16 @@ function explainedPart(index: TaskIndex, action: Action, task: PreparedTask, isU
   return total === 0 ? 0 : explained / total
 }
 
-function explanation(content: Content, action: Action, task: PreparedTask): number {
+/** Whether the word counts for the task at all. */
+export function scoresWord(index: TaskIndex, task: PreparedTask, action: Action, token: number): boolean {
+  return action.contents.some((content) => content.tokens.includes(token) && explanation(index, content, action, task) > 0)
+}
+
+function explanation(index: TaskIndex, content: Content, action: Action, task: PreparedTask): number {
   const { stem } = content
   if (task.terms.some((term) => term.stem === stem)) return 1
   if (task.keywordStems.has(stem)) return KEYWORD
-  if (isSynonymIn(content, action, task)) return SYNONYM
+  if (isSynonymIn(content, action, task)) return content.stem === action.head ? verbSynonym(index, action.head) : SYNONYM
   if (task.fieldStems.has(stem)) return FIELD
   return isDescribed(content, action, task) ? DESCRIPTION : 0
 }
@@ -74,6 +81,10 @@ function explanation(content: Content, action: Action, task: PreparedTask): numb
 function isDescribed({ stem }: Content, action: Action, { description }: PreparedTask): boolean {
   if (description.has(stem)) return true
   return stem === action.head && [...(verbSynonyms.get(stem) ?? [])].some((one) => description.has(one))
+}
+
+function verbSynonym(index: TaskIndex, head: string): number {
+  return index.counts.has(head) ? FARTHER_SYNONYM : SYNONYM
 }
 
 function isSynonymIn({ stem }: Content, action: Action, task: PreparedTask): boolean {
@@ -98,12 +109,13 @@ function coveredId(
       action.head !== undefined &&
       action.head !== stem &&
       task.terms.some((term) => term.stem === action.head)
-    const isMinor = task.terms.length > 1 && (generic.has(stem) || neutral.has(stem) || isLight)
+    const isMinor = task.terms.length > 1 && (generic.has(stem) || (neutral.has(stem) && stem !== task.verb) || isLight)
     const weight = weightOf(index, stem) * (isMinor && !isSaid ? 0.2 : 1)
     total += weight
     if (isSaid) covered += weight
-    else if ((stem === task.verb && head?.has(stem)) || [...(nounSynonyms.get(stem) ?? [])].some((one) => named.has(one)))
-      covered += weight * SYNONYM
+    else if (stem === task.verb && action.head !== undefined && head?.has(stem))
+      covered += weight * verbSynonym(index, action.head)
+    else if ([...(nounSynonyms.get(stem) ?? [])].some((one) => named.has(one))) covered += weight * SYNONYM
     else if (action.hasValueAsObject && !verbs.has(stem) && !mediums.has(stem)) covered += weight * OBJECT
   }
   return total === 0 ? 0 : covered / total
@@ -135,9 +147,18 @@ function verbFactor(
 /** The best first; of equals the one registered first. */
 export function rankTasks(index: TaskIndex, action: Action): Scored[] {
   const places = new Set<number>()
+  const described = new Set<number>()
   for (const { stem } of action.contents) {
     const same = stem === action.head ? verbSynonyms.get(stem) : nounSynonyms.get(stem)
-    for (const one of [stem, ...(same ?? [])]) for (const place of index.postings.get(one) ?? []) places.add(place)
+    for (const one of same ? [stem, ...same] : [stem]) for (const place of index.named.get(one) ?? []) places.add(place)
+    // One word of a description is no match: the second one counts.
+    const mentions = new Set<number>()
+    for (const one of stem === action.head && same ? [stem, ...same] : [stem])
+      for (const place of index.described.get(one) ?? []) mentions.add(place)
+    for (const place of mentions) {
+      if (described.has(place)) places.add(place)
+      described.add(place)
+    }
   }
   const exact = exactPlace(index, action)
   if (exact !== undefined) places.add(exact)

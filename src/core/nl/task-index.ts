@@ -30,8 +30,10 @@ export interface PreparedTask {
 export interface TaskIndex {
   tasks: PreparedTask[]
   byId: Map<string, number>
-  /** Stem → tasks that have it anywhere. */
-  postings: Map<string, number[]>
+  /** Stem → tasks that have it in their id or keywords. */
+  named: Map<string, number[]>
+  /** Stem → tasks that have it in their description only. */
+  described: Map<string, number[]>
   /** Stem → in how many ids and keywords. */
   counts: Map<string, number>
 }
@@ -40,21 +42,26 @@ const DESCRIPTION_AT_MOST = 500
 const KEYWORDS_AT_MOST = 50
 
 export function prepareTasks(entries: TaskEntry[]): TaskIndex {
-  const index: TaskIndex = { tasks: [], byId: new Map(), postings: new Map(), counts: new Map() }
+  const index: TaskIndex = { tasks: [], byId: new Map(), named: new Map(), described: new Map(), counts: new Map() }
   for (const entry of entries) {
     const place = index.tasks.length
     const task = prepared(entry)
     index.tasks.push(task)
     if (!index.byId.has(entry.id.toLowerCase())) index.byId.set(entry.id.toLowerCase(), place)
     const named = new Set([...task.terms.map((term) => term.stem), ...task.keywordStems])
-    for (const one of named) index.counts.set(one, (index.counts.get(one) ?? 0) + 1)
-    for (const one of new Set([...named, ...task.description])) {
-      const list = index.postings.get(one)
-      if (list) list.push(place)
-      else index.postings.set(one, [place])
+    for (const one of named) {
+      index.counts.set(one, (index.counts.get(one) ?? 0) + 1)
+      add(index.named, one, place)
     }
+    for (const one of task.description) if (!named.has(one)) add(index.described, one, place)
   }
   return index
+}
+
+function add(postings: Map<string, number[]>, one: string, place: number): void {
+  const list = postings.get(one)
+  if (list) list.push(place)
+  else postings.set(one, [place])
 }
 
 function prepared(entry: TaskEntry): PreparedTask {

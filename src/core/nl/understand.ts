@@ -7,8 +7,8 @@ import { type Action, actionOf } from './action.ts'
 import { type Split, splitEvent } from './event-clause.ts'
 import { type Filling, fill, missingMessage } from './fill.ts'
 import { leftoverTime } from './leftover.ts'
-import { stoppers } from './lexicon.ts'
-import { BAR, MARGIN, rankTasks, type Scored, scoreTask } from './match.ts'
+import { neutral, stoppers } from './lexicon.ts'
+import { BAR, MARGIN, rankTasks, type Scored, scoresWord, scoreTask } from './match.ts'
 import { negationIn } from './negation.ts'
 import { readOperation } from './operation.ts'
 import {
@@ -25,6 +25,7 @@ import { cronInWords } from './time/cron-words.ts'
 import { readTime, type TimePhrase } from './time/read-time.ts'
 import { isRecurrent, type Timing, timingOf } from './time/timing.ts'
 import { TEXT_AT_MOST, type Token, tokensOf, VALUES_AT_MOST } from './tokens.ts'
+import { secondAction } from './two-actions.ts'
 
 /** Candidates whose payload is tried, and how many an answer names. */
 const TRIED = 6
@@ -165,7 +166,15 @@ function decide(
     const names = near.map(({ task, score }) => `"${task.entry.id}" (${rounded(score)})`).join(' and ')
     return refusal('AMBIGUOUS', `The sentence fits ${names} about equally: use the id of the one that is meant.`, candidates)
   }
-  return meaning(chosen, split, timing, candidates)
+  const second = secondAction(action, (at) => isExplained(chosen, action, at))
+  if (second !== undefined) {
+    return refusal(
+      'NOT_UNDERSTOOD',
+      `Two things are asked for ("${second}" begins the second), and one sentence runs one task: make one sentence of each.`,
+      candidates,
+    )
+  }
+  return meaning(index, chosen, action, split, timing, candidates)
 }
 
 /** The first, if the second is far enough; else the only one of the near ones that the values fit. */
@@ -177,11 +186,19 @@ function chooseClear(tried: Tried[]): Tried | undefined {
   return fitting.length === 1 ? fitting[0] : undefined
 }
 
-function meaning({ task, score, filling }: Tried, { event }: Split, timing: Timing, candidates: Candidate[]): Understanding {
+function meaning(
+  index: TaskIndex,
+  tried: Tried,
+  action: Action,
+  { event }: Split,
+  timing: Timing,
+  candidates: Candidate[],
+): Understanding {
+  const { task, score, filling } = tried
   if (filling.problem) return refusal(filling.problem.code, filling.problem.message, candidates, filling.problem.field)
   const missing = filling.missing.map(({ name }) => name)
   if (missing.length > 0 && !event) return refusal('MISSING_FIELD', missingMessage(task, filling.missing), candidates, missing[0])
-  const notes = 'notes' in timing ? timing.notes : []
+  const notes = [...('notes' in timing ? timing.notes : []), ...unread(index, tried, action)]
   const common = {
     understood: true as const,
     task: task.entry.id,
@@ -201,6 +218,16 @@ function meaning({ task, score, filling }: Tried, { event }: Split, timing: Timi
     }
   }
   return timed(common, timing)
+}
+
+/** Words that changed nothing: said, so that nobody takes them for understood. */
+function unread(index: TaskIndex, tried: Tried, action: Action): string[] {
+  const places = action.tokens.flatMap((token, at) => {
+    if (token.kind !== 'word' || isExplained(tried, action, at) || scoresWord(index, tried.task, action, at)) return []
+    const isMeant = action.contents.some((content) => content.tokens.includes(at) && !neutral.has(content.stem))
+    return isMeant && action.tokens[at + 1]?.kind !== 'value' ? [token.raw] : []
+  })
+  return places.length > 0 ? [`Not read: ${places.slice(0, 10).join(', ')}.`] : []
 }
 
 function timed(common: Omit<Extract<Understood, { kind: 'run' }>, 'kind'>, timing: Timing): Understood {

@@ -299,7 +299,7 @@ describe('fairness', () => {
 })
 
 describe('many keys', () => {
-  it('cost little more than one: 100,000 runs, each with a key of its own', () => {
+  it('cost little more than one: 100,000 runs, each with a key of its own', { timeout: 30_000 }, () => {
     const time = (keyOf: (index: number) => string): number => {
       const state = newAdmission(50, 2)
       const startedAt = performance.now()

@@ -7,9 +7,16 @@ const problem = (rateLimit: unknown): string | undefined =>
 
 describe('a declared rate limit', () => {
   it('is what admission counts by', () => {
-    const tasks = [{ id: 'a', rateLimit: { limit: 100, period: '1m', key: 'payload.userId' } }, { id: 'b' }]
+    const tasks = [
+      { id: 'a', rateLimit: { limit: 100, period: '1m', key: 'payload.userId' } },
+      { id: 'b' },
+      { id: 'c', rateLimit: { limit: 1, period: '1s' } },
+    ]
     expect(rateLimitProblem(tasks)).toBeUndefined()
-    expect([...ratesOf(tasks)]).toEqual([['a', { limit: 100, periodMs: 60_000 }]])
+    expect([...ratesOf(tasks)]).toEqual([
+      ['a', { limit: 100, periodMs: 60_000, isKeyed: true }],
+      ['c', { limit: 1, periodMs: 1_000, isKeyed: false }],
+    ])
   })
 
   it.each([

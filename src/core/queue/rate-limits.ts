@@ -11,7 +11,7 @@ export function ratesOf(tasks: Pick<TaskDefinition, 'id' | 'rateLimit'>[]): Map<
   const rates = new Map<string, RateLimit>()
   for (const { id, rateLimit } of tasks) {
     const periodMs = parseDuration(rateLimit?.period ?? '')
-    if (rateLimit && periodMs) rates.set(id, { limit: rateLimit.limit, periodMs })
+    if (rateLimit && periodMs) rates.set(id, { limit: rateLimit.limit, periodMs, isKeyed: rateLimit.key !== undefined })
   }
   return rates
 }
@@ -47,8 +47,13 @@ function problemOf(given: unknown): string | undefined {
  * when it is stored elsewhere: such runs share one bucket.
  */
 export function rateKeyOf(rateLimit: RateLimitSettings | undefined, payload: Packet): string | undefined {
+  return keyAt(rateLimit?.key, payload)
+}
+
+/** The same for any path `payload.a.b`. */
+export function keyAt(path: string | undefined, payload: Packet): string | undefined {
   const isJson = payload.dataType === 'application/json' || payload.dataType === 'application/super+json'
-  if (!rateLimit?.key || !isJson || payload.data === undefined) return undefined
+  if (!path || !isJson || payload.data === undefined) return undefined
   let at: unknown
   try {
     at = JSON.parse(payload.data)
@@ -56,7 +61,7 @@ export function rateKeyOf(rateLimit: RateLimitSettings | undefined, payload: Pac
     return undefined
   }
   if (payload.dataType === 'application/super+json') at = own(at, 'json')
-  for (const name of rateLimit.key.split('.').slice(1)) at = own(at, name)
+  for (const name of path.split('.').slice(1)) at = own(at, name)
   return ['string', 'number', 'boolean'].includes(typeof at) ? String(at).slice(0, keyValueChars) : undefined
 }
 

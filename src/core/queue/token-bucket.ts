@@ -5,6 +5,8 @@
 export interface RateLimit {
   limit: number
   periodMs: number
+  /** One bucket for each value of a key. */
+  isKeyed?: boolean
 }
 
 /** What floating point may be off by; far below a clock's millisecond, which no token comes in less than. */

@@ -11,8 +11,10 @@ export function bucketOf(
   run: { task: string; startedAt?: number; engine: { rateKey?: string } },
   tokens: Pick<Tokens, 'rateOf'>,
 ): string | undefined {
-  if (run.startedAt !== undefined || !tokens.rateOf(run.task)) return undefined
-  const { rateKey } = run.engine
+  const rate = tokens.rateOf(run.task)
+  if (run.startedAt !== undefined || !rate) return undefined
+  // A version without the key may have come since the trigger.
+  const rateKey = rate.isKeyed ? run.engine.rateKey : undefined
   return rateKey === undefined ? run.task : `${run.task}\n${rateKey}`
 }
 

@@ -45,11 +45,11 @@ function inWords(wait: Wait): string {
 
 function inQueue(run: WaitingRun, admission: AdmissionState): string {
   const { queue, concurrencyKey } = run
-  const held = holdOf(admission, queue, concurrencyKey ?? '', bucketOf(run, admission.tokens))
+  const bucket = bucketOf(run, admission.tokens)
+  const held = holdOf(admission, queue, concurrencyKey ?? '', bucket)
   if (!held) return `queued in ${queue}`
   if (held.hold === 'rate-limit') {
-    const { rateKey } = run.engine
-    const whose = rateKey === undefined ? '' : ` for key "${rateKey}"`
+    const whose = bucket === run.task ? '' : ` for key "${run.engine.rateKey}"`
     const rate = `${held.rate.limit} per ${formatDuration(held.rate.periodMs / 1_000)}`
     return `rate limit of task ${run.task}${whose}: ${rate}, next at ${iso(held.nextAt)}`
   }

@@ -40,6 +40,7 @@ describe('the regions of a platform', () => {
   it('a run has the region of its environment, or a name that promises nothing', () => {
     const regions = readRegions('eu=weur,us=enam,label')
     expect(regionProblem('eu', regions, 'eu')).toBeUndefined()
+    expect(regionProblem('eu', readRegions('us=enam'), 'eu'), 'also after the setting was changed').toBeUndefined()
     expect(regionProblem('label', regions, 'eu')).toBeUndefined()
     expect(regionProblem('us', regions, 'eu')).toContain('this environment is in "eu"')
     expect(regionProblem('us', regions, undefined)).toContain('was made without a region')

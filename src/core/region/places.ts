@@ -32,8 +32,9 @@ export function regionProblem(
   regions: Map<string, Place | undefined>,
   home: string | undefined,
 ): string | undefined {
+  if (wanted === home) return undefined
   if (!regions.has(wanted)) return `The region you specified doesn't exist ("${wanted}").`
-  if (regions.get(wanted) === undefined || wanted === home) return undefined
+  if (regions.get(wanted) === undefined) return undefined
   const where = home === undefined ? 'was made without a region' : `is in "${home}"`
   return `The region you specified isn't available to you ("${wanted}"): this environment ${where}, and an environment never moves.`
 }

@@ -6,7 +6,7 @@ import { isFinal } from './statuses.ts'
 
 /** What is not of the engine, which nobody else could go on with. */
 export function exportedRun(
-  stored: RunRecord & { engine?: { lockToVersion?: string } },
+  stored: RunRecord & { engine?: { lockToVersion?: string; parked?: { externalId: string } } },
   packets: RunPackets & { spans: SpanRecord[] },
 ): ExportedRun {
   const { engine, waitingReason: _reason, ...run } = stored
@@ -19,6 +19,7 @@ export function exportedRun(
     ...(error ? { error } : {}),
     spans,
     ...(engine?.lockToVersion ? { lockToVersion: engine.lockToVersion } : {}),
+    ...(engine?.parked ? { externalDeploymentId: engine.parked.externalId } : {}),
   }
 }
 

@@ -42,7 +42,7 @@ export function newSchedule(
     ...(deduplicationKey ? { deduplicationKey } : {}),
     ...(input.externalId ? { externalId: input.externalId } : {}),
     ...(input.payload ? { payload: input.payload } : {}),
-    active: true,
+    active: input.active ?? true,
     ...pending(firstTick(id, input, now), now),
     createdAt: now,
   }

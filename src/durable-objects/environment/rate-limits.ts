@@ -30,7 +30,8 @@ export class RateLimits {
     this.queued.clear()
     this.kept.clear()
     this.wakeAt = undefined
-    for (const { bucket, fullAt } of readBuckets(sql, now)) {
+    deleteFullBuckets(sql, now)
+    for (const { bucket, fullAt } of readBuckets(sql)) {
       admission.tokens.fullAt.set(bucket, fullAt)
       this.kept.set(bucket, fullAt)
     }

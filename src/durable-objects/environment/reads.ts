@@ -32,9 +32,9 @@ export function detail(state: EnvironmentState, run: StoredRun): RunDetail {
 export function currentTasks({ version }: EnvironmentState, known: string | undefined): CurrentTasks {
   if (!version) return {}
   if (version.version === known) return { version: known }
-  const tasks = version.tasks.map(({ id, description, payloadSchema, keywords, triggerSource, schedule, queue }) =>
+  const tasks = version.tasks.map(({ id, description, payloadSchema, payloadFields, keywords, triggerSource, schedule, queue }) =>
     Object.fromEntries(
-      Object.entries({ id, description, payloadSchema, keywords, triggerSource, schedule, queue }).filter(
+      Object.entries({ id, description, payloadSchema, payloadFields, keywords, triggerSource, schedule, queue }).filter(
         ([, each]) => each !== undefined,
       ),
     ),

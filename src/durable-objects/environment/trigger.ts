@@ -2,7 +2,7 @@
 import type { RpcResult, TaskDefinition, TriggerInput, TriggerResult } from '../../contracts/rpc.ts'
 import { countQueue } from '../../core/queue/admission.ts'
 import { declaresQueue } from '../../core/queue/declared.ts'
-import { rateKeyOf } from '../../core/queue/rate-limits.ts'
+import { keyAt, rateKeyOf } from '../../core/queue/rate-limits.ts'
 import { taskOf } from '../../core/run/execution.ts'
 import { freesIdempotencyKey, isFinal } from '../../core/run/statuses.ts'
 import {
@@ -127,7 +127,7 @@ export function trigger(turn: Turn, input: TriggerInput, isPlaceholder = false):
     ...(delayed ? { delayUntil } : { queuedAt: now }),
     tags: options.tags ?? [],
     queue,
-    ...optional('concurrencyKey', options.concurrencyKey),
+    ...optional('concurrencyKey', options.concurrencyKey ?? keyAt(task?.concurrencyKeyPath, options.payload)),
     ...optional('ttl', ttlOf(turn, options.ttl, task)),
     ...optional('idempotencyKey', options.idempotencyKey),
     ...optional('idempotencyKeyOptions', options.idempotencyKeyOptions),

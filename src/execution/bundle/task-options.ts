@@ -4,7 +4,7 @@
  */
 import type { Edit } from './fresh.ts'
 
-const ours = ['rateLimit', 'keywords']
+const ours = ['rateLimit', 'keywords', 'concurrencyKeyPath']
 const registration = /\.registerTaskMetadata\(\{(?=\s*id: ([\w$]+)\.id,)/g
 
 export function taskOptionEdits(source: string): Edit[] {

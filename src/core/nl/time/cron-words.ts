@@ -48,7 +48,7 @@ function dateWords(day: string, month: string, weekday: string): string | undefi
     return name && name + inMonth
   }
   const days = every(day)
-  if (days !== undefined) return (days === 1 ? 'every day' : `every ${days} days of the month`) + inMonth
+  if (days !== undefined) return (days === 1 ? 'every day' : `every ${days}${ending(days)} day of the month`) + inMonth
   if (!/^(?:\d+|L)(?:,(?:\d+|L))*$/.test(day)) return undefined
   const names = day.split(',').map((one) => (one === 'L' ? 'last day' : `${one}${ending(Number(one))}`))
   return inMonth === '' ? `on the ${listed(names)} of every month` : `on the ${listed(names)}${inMonth.replace(' in ', ' of ')}`

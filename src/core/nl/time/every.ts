@@ -1,7 +1,7 @@
 /** Recurrent phrases: "every 15 minutes", "each Monday and Thursday", "twice a day", "on the first of each month", "daily". */
 import { type Atom, monthOf, numberOf, ordinalOf, textAt, type Unit, unitOf, weekdayOf } from './atoms.ts'
 import { partsOfDay } from './clock.ts'
-import { type Piece, problem, type Reading, read } from './pieces.ts'
+import { type ClockTime, type Piece, problem, type Reading, read } from './pieces.ts'
 
 const adjectives: Record<string, Piece[]> = {
   hourly: [{ kind: 'step', unit: 'hour', count: 1 }],
@@ -31,13 +31,14 @@ function everyAt(atoms: Atom[], at: number): Reading | undefined {
   const start = textAt(atoms, at) === 'single' ? at + 1 : at
   const text = textAt(atoms, start)
   const days = weekdayList(atoms, start)
-  if (days) return read(days.next, { kind: 'weekdays', days: days.days, isRecurrent: true })
+  if (days) {
+    const weekdays: Piece = { kind: 'weekdays', days: days.days, isRecurrent: true }
+    const part = textAt(atoms, days.next)
+    if (!Object.hasOwn(partsOfDay, part)) return read(days.next, weekdays)
+    return read(days.next + 1, weekdays, { kind: 'clock', times: [partsOfDay[part] as ClockTime] })
+  }
   if (Object.hasOwn(partsOfDay, text))
-    return read(
-      start + 1,
-      { kind: 'step', unit: 'day', count: 1 },
-      { kind: 'clock', times: [partsOfDay[text] as { hour: number; minute: number }] },
-    )
+    return read(start + 1, { kind: 'step', unit: 'day', count: 1 }, { kind: 'clock', times: [partsOfDay[text] as ClockTime] })
   if (text === 'midnight' || text === 'noon') {
     return read(
       start + 1,

@@ -54,6 +54,8 @@ function distinct(steps: Of<'step'>[]): Of<'step'>[] {
 /** 60 minutes are an hour, 7 days a week; an interval that no expression has is a problem. */
 function normalised(step: Of<'step'>): Outcome<Of<'step'>> {
   const { unit, count } = step
+  if (unit === 'hour' && !Number.isInteger(count) && Number.isInteger(count * 60))
+    return normalised({ ...step, unit: 'minute', count: count * 60 })
   if (!Number.isInteger(count) || count < 1)
     return { problem: `"every ${count} ${unit}s" is impossible: the number is a whole one from 1 up.` }
   if (unit === 'second') {

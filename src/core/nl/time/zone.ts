@@ -91,7 +91,7 @@ export function zoneAt(atoms: Atom[], at: number): Reading | undefined {
       ? { ...problem(from + 1, `"${raw}" is no time zone. Use an IANA name such as Europe/Berlin.`), needsNeighbour: true }
       : undefined
   }
-  return placeAt(atoms, from, found)
+  return placeAt(atoms, at, from, found)
 }
 
 function offsetProblem(next: number, shown: string): Reading {
@@ -104,17 +104,44 @@ function offsetProblem(next: number, shown: string): Reading {
   }
 }
 
-/** "Berlin time", "New York time": at most three words before "time". */
-function placeAt(atoms: Atom[], from: number, found: (next: number, zone: string) => Reading): Reading | undefined {
-  for (let length = 1; length <= 3; length++) {
+/** "Berlin time", "New York time", "in London": at most three words. */
+function placeAt(
+  atoms: Atom[],
+  at: number,
+  from: number,
+  found: (next: number, zone: string, note?: string) => Reading,
+): Reading | undefined {
+  const names = atoms
+    .slice(from, from + 3)
+    .map(({ isMark, isValue, raw }) => !isMark && !isValue && /^\p{L}[\p{L}'-]*$/u.test(raw))
+  const isProper = (length: number): boolean => atoms.slice(from, from + length).every(({ raw }) => /^\p{Lu}/u.test(raw))
+  for (let length = 1; length <= 3 && names[length - 1]; length++) {
     if (textAt(atoms, from + length) !== 'time') continue
-    const words = atoms.slice(from, from + length)
-    if (words.some(({ isMark, isValue, raw }) => isMark || isValue || !/^\p{L}[\p{L}'-]*$/u.test(raw))) return undefined
-    const place = words.map(({ text }) => text).join(' ')
-    const known = Object.hasOwn(places, place) ? places[place] : undefined
-    const name = words.map(({ text }) => text.charAt(0).toUpperCase() + text.slice(1)).join('_')
-    const zone = known ?? regions.map((region) => `${region}/${name}`).find((one) => !validateTimezone(one))
-    return zone ? found(from + length, zone) : undefined
+    const zone = zoneOfPlace(atoms.slice(from, from + length))
+    if (zone) return found(from + length, zone)
+    const place = atoms
+      .slice(from, from + length)
+      .map(({ raw }) => raw)
+      .join(' ')
+    return isProper(length)
+      ? {
+          ...problem(from + length + 1, `No time zone is known for "${place}": use an IANA name such as Europe/Berlin.`),
+          needsNeighbour: true,
+        }
+      : undefined
+  }
+  if (textAt(atoms, at) !== 'in') return undefined
+  for (const length of [2, 1]) {
+    if (!names.slice(0, length).every(Boolean) || names.length < length || !isProper(length)) continue
+    const zone = zoneOfPlace(atoms.slice(from, from + length))
+    if (zone) return found(from + length, zone, `The time was read as the clock of ${zone}.`)
   }
   return undefined
+}
+
+function zoneOfPlace(words: Atom[]): string | undefined {
+  const place = words.map(({ text }) => text).join(' ')
+  if (Object.hasOwn(places, place)) return places[place]
+  const name = words.map(({ text }) => text.charAt(0).toUpperCase() + text.slice(1)).join('_')
+  return regions.map((region) => `${region}/${name}`).find((one) => !validateTimezone(one))
 }

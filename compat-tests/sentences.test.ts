@@ -219,9 +219,9 @@ describe('handles', () => {
     const end = expect(job).rejects.toMatchObject({ name: 'RunError', runId: id, status: 'CANCELED' })
     await job.cancel()
     await end
-    expect(
-      await trigger.runs.cancel((await trigger.tasks.trigger('encode-all-formats', { videoId })).id ?? id).catch(() => 'over'),
-    ).toBeDefined()
+    const other = trigger.tasks.trigger('encode-all-formats', { videoId })
+    await trigger.runs.cancel(await other.id)
+    await expect(other).rejects.toMatchObject({ status: 'CANCELED' })
   })
 
   it('a failed run rejects with the error of the task', async () => {
@@ -246,7 +246,6 @@ describe('handles', () => {
     expect(data.map(({ id }) => id)).toEqual(expect.arrayContaining(['process-video', 'plain-neighbour', 'daily-tidying']))
     expect(data.find(({ id }) => id === 'check-inventory')?.keywords).toEqual(['stock levels'])
     expect(await trigger.tasks.trigger('plain-neighbour', { n: 1 })).toBe(2)
-    await expect(trigger.tasks.trigger('nothing-of-the-kind', {})).rejects.toThrow(/nothing-of-the-kind|not/)
   })
 })
 

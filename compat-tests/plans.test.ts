@@ -136,6 +136,21 @@ describe.concurrent('refused, with nothing started:', () => {
     expect(body.error).toMatch(/"wait"/)
   })
 
+  it('a parent the token may not write', async () => {
+    const { body: jwt } = await http('POST', '/api/v1/auth/jwt', {
+      claims: { scopes: ['trigger:tasks:echo'] },
+      expirationTime: '10m',
+    })
+    const { body: parent } = await http('POST', '/api/v1/tasks/echo/trigger', { payload: {}, options: { delay: '1h' } })
+    const authorization = { authorization: `Bearer ${jwt.token}` }
+    const options = { parentRunId: parent.id }
+    const plan = await http('POST', '/api/v1/plans', { plan: task('echo'), options }, authorization)
+    const sentence = await http('POST', '/api/v1/sentences', { strings: ['echo'], values: [], options }, authorization)
+    expect([plan.status, sentence.status]).toEqual([403, 403])
+    expect((await http('POST', '/api/v1/plans', { plan: task('echo') }, authorization)).status).toBe(200)
+    await runs.cancel(parent.id)
+  })
+
   it('the task of plans itself', async () => {
     const { status, body } = await http('POST', '/api/v1/tasks/trigger.do%2Fplan/trigger', { payload: { plan: {} } })
     expect(status).toBe(422)

@@ -246,6 +246,10 @@ describe('handles', () => {
     expect(data.map(({ id }) => id)).toEqual(expect.arrayContaining(['process-video', 'plain-neighbour', 'daily-tidying']))
     expect(data.find(({ id }) => id === 'check-inventory')?.keywords).toEqual(['stock levels'])
     expect(await trigger.tasks.trigger('plain-neighbour', { n: 1 })).toBe(2)
+    // It is there for the version that brings the task, but whoever waits is told.
+    await expect(trigger.tasks.trigger('nothing-of-the-kind', {})).rejects.toThrow(
+      /waits: no version has task nothing-of-the-kind/,
+    )
   })
 })
 

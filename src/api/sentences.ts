@@ -14,7 +14,7 @@ import * as responses from './client-responses.ts'
 import { presentDetail } from './present-run.ts'
 import { environmentOf, forbidden, isModern, originOf, readBody, requireScope, tokenHeaders } from './request.ts'
 import { type App, type Ctx, route } from './route.ts'
-import { triggerContext } from './trigger.ts'
+import { requireParent, triggerContext } from './trigger.ts'
 
 const tag = 'sentences'
 
@@ -44,6 +44,7 @@ export function sentenceRoutes(app: App): void {
     async (c) => {
       const { principal, caller } = await environmentOf(c)
       const body = await readBody(c, sentenceBody, { maxBytes: limits.sentenceBytes })
+      requireParent(principal, body.options?.parentRunId)
       const started = await sentences.start(
         c.env,
         caller,
@@ -95,6 +96,7 @@ export function sentenceRoutes(app: App): void {
     async (c) => {
       const { principal, caller } = await environmentOf(c)
       const body = await readBody(c, planBody, { maxBytes: planLimits.bytes * 2 })
+      requireParent(principal, body.options?.parentRunId)
       const started = await startPlan(c.env, caller, body, body.options, triggerContext(c, principal), (task) =>
         requireScope(c, principal, { task }),
       )

@@ -27,6 +27,8 @@ export interface EventResult {
 
 export const eventLimits = {
   payloadBytes: 131_072,
+  /** Of the payloads of all runs one event starts. */
+  startedBytes: 8_388_608,
   nameChars: 256,
   idChars: 256,
   filterFields: 20,

@@ -19,11 +19,15 @@ export interface PlanPlatform {
   store(output: string): Promise<{ data: string; dataType: string }>
 }
 
+class Cancelled extends Error {}
+class Refused extends Error {}
+
 /** Results of children as they come in; whoever waits for some is told when all of them are here. */
 export class Inbox {
   private readonly arrived = new Map<string, CompletedWaitpoint>()
   private check: () => void = () => {}
   private fail: (error: Error) => void = () => {}
+  private cancelled: Cancelled | undefined
 
   deliver(waitpoints: CompletedWaitpoint[]): void {
     for (const waitpoint of waitpoints) {
@@ -34,10 +38,13 @@ export class Inbox {
   }
 
   cancel(reason: string): void {
-    this.fail(new Cancelled(reason))
+    this.cancelled = new Cancelled(reason)
+    this.fail(this.cancelled)
   }
 
   async take(keys: string[]): Promise<CompletedWaitpoint[]> {
+    // It may have come while jobs were being triggered.
+    if (this.cancelled) throw this.cancelled
     await new Promise<void>((resolve, reject) => {
       this.fail = reject
       this.check = () => {
@@ -52,8 +59,6 @@ export class Inbox {
     })
   }
 }
-class Cancelled extends Error {}
-class Refused extends Error {}
 
 function itemKey(batchId: string, index: number | undefined): string {
   return `${batchId}#${index}`

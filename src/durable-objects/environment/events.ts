@@ -17,8 +17,15 @@ const keyMs = 30 * 86_400_000
 
 export function sendEvent(turn: Turn, { id, name, payload }: EventInput): RpcResult<EventResult> {
   const result: EventResult = { id, runs: [], errors: [] }
-  for (const subscription of subscriptionsTo(turn.state.sql, name)) {
-    if (!subscription.active || !matches(subscription.filter, payload)) continue
+  const matched = subscriptionsTo(turn.state.sql, name).filter(({ active, filter }) => active && matches(filter, payload))
+  const bytes = matched.length * JSON.stringify(payload).length
+  if (bytes > eventLimits.startedBytes)
+    return refusal(
+      'TOO_LARGE',
+      `Event ${name} fits ${matched.length} subscriptions, and their payloads would have ${bytes} bytes together; at most ${eventLimits.startedBytes} are allowed.`,
+      413,
+    )
+  for (const subscription of matched) {
     const { task } = subscription
     const runId = mintId('run', turn.state.identity?.locator ?? '', '0', turn.now)
     const started = trigger(turn, {

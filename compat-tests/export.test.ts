@@ -1,8 +1,9 @@
 /** An environment's data leaves as NDJSON and comes back, here or elsewhere: over plain HTTP, read with the SDK. */
 import { configure, runs, schedules, tasks } from '@trigger.dev/sdk'
 import { beforeAll, describe, expect, it } from 'vitest'
+import { z } from 'zod'
 import { deploy, environmentKey } from './cli.ts'
-import { endpoints, finished, until } from './harness.ts'
+import { endpoints, finished } from './harness.ts'
 import { makeProject } from './made-project.ts'
 
 // biome-ignore lint/suspicious/noExplicitAny: lines of every kind
@@ -276,13 +277,21 @@ describe('export and import', () => {
     expect(json.status).toBe(415)
   })
 
+  it('tell a client that is still sending why', async () => {
+    const big = `${file}${'x'.repeat(16_000_000)}`
+    expect((await imported(source, big, '?unfinished=all')).status).toBe(400)
+    expect((await imported('tr_prod_nobody', big)).status).toBe(401)
+    expect((await call(source, '/api/v1/environment/import', { method: 'POST', body: big })).status).toBe(415)
+  })
+
   it('are described with the fields they answer', async () => {
     const document = (await (await call(source, '/openapi.json')).json()) as Line
     const answer = (await imported(bare, JSON.stringify(lines[0]))).body
     const described = document.components.schemas.ImportedEnvironment.properties
     expect(Object.keys(answer).filter((name) => !(name in described))).toEqual([])
-    expect(
-      await until(async () => document.paths['/api/v1/environment/export'].get.responses['200'].content, 'it'),
-    ).toHaveProperty('application/x-ndjson')
+    const content = document.paths['/api/v1/environment/export'].get.responses['200'].content
+    expect(content['application/x-ndjson'].schema).toEqual({ $ref: '#/components/schemas/ExportLine' })
+    const line = z.fromJSONSchema(document.components.schemas.ExportLine)
+    for (const one of lines) expect(line.safeParse(one).error?.issues, JSON.stringify(one).slice(0, 300)).toBeUndefined()
   })
 })

@@ -162,6 +162,8 @@ describe('the OpenAPI document', () => {
     await described('PUT', '/api/v2/packets/a%2Fb.json')
     await described('PUT', '/api/v1/packets/a%2Fb.json')
     await described('GET', '/api/v1/packets/a%2Fb.json')
+    const line = JSON.stringify({ kind: 'environment', format: 1, exportedAt: 0, id: 'x', projectRef: 'x', slug: 'x' })
+    await described('POST', '/api/v1/environment/import', line, { 'content-type': 'application/x-ndjson' })
     await described('GET', '/health')
     await described('POST', '/api/v1/auth/jwt/claims')
     await described('POST', '/api/v1/auth/jwt', { claims: { scopes: ['read:runs'] } })
@@ -223,12 +225,18 @@ describe('the OpenAPI document', () => {
   it('is held against answers here, but for these', () => {
     const elsewhere = [
       // Streams and links, or only for the CLI, the first start or the inside of a run: other scenarios use them.
-      ...['createDeployment', 'uploadArtifact', 'downloadPacket', 'uploadPacket', 'getRunPacket', 'seedPlatform'],
+      ...[
+        'createDeployment',
+        'uploadArtifact',
+        'downloadPacket',
+        'uploadPacket',
+        'getRunPacket',
+        'seedPlatform',
+        'exportEnvironment',
+      ],
       ...['platformNotifications', 'remoteBuildStatus', 'waitForDuration', 'waitForToken'],
       // Only while one is at work: the bulk scenario does.
       'abortBulkAction',
-      // Lines of JSON; the scenario of exports reads them.
-      ...['exportEnvironment', 'importEnvironment'],
       // Described by a neighbour that answers the same.
       ...['getPacketUrlV2', 'updateVariableByPost'],
     ]

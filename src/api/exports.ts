@@ -7,7 +7,7 @@ import { exportLines } from '../operations/export.ts'
 import { broken, Importer } from '../operations/import.ts'
 import { linesOf } from './lines.ts'
 import * as queries from './queries.ts'
-import { environmentOf, queryError } from './request.ts'
+import { discard, environmentOf, queryError } from './request.ts'
 import * as responses from './responses.ts'
 import { type App, type Ctx, route } from './route.ts'
 
@@ -53,16 +53,25 @@ export function exportRoutes(app: App): void {
       tag,
     },
     async (c) => {
-      const caller = await keyHolder(c)
-      const query = queries.importOptions.safeParse(c.req.query())
-      if (!query.success) throw firstIssue(query.error.issues)
-      if (!/^application\/(x-)?ndjson\b/.test(c.req.header('content-type') ?? ''))
-        throw new OperationError('UNSUPPORTED_MEDIA_TYPE', 'Content-Type must be application/x-ndjson or application/ndjson')
       const { body } = c.req.raw
+      const { caller, queueUnfinished } = await acceptImport(c).catch(async (error) => {
+        // A file is still being sent: closed now, its sender would never see why.
+        if (body) await discard(body.getReader())
+        throw error
+      })
       if (!body) throw new OperationError('INVALID_REQUEST', 'Request body is empty')
-      return c.json(await importBody(c, caller, body, query.data.unfinished === 'queue'))
+      return c.json(await importBody(c, caller, body, queueUnfinished))
     },
   )
+}
+
+async function acceptImport(c: Ctx): Promise<{ caller: Caller; queueUnfinished: boolean }> {
+  const caller = await keyHolder(c)
+  const query = queries.importOptions.safeParse(c.req.query())
+  if (!query.success) throw firstIssue(query.error.issues)
+  if (!/^application\/(x-)?ndjson\b/.test(c.req.header('content-type') ?? ''))
+    throw new OperationError('UNSUPPORTED_MEDIA_TYPE', 'Content-Type must be application/x-ndjson or application/ndjson')
+  return { caller, queueUnfinished: query.data.unfinished === 'queue' }
 }
 
 async function importBody(c: Ctx, caller: Caller, body: ReadableStream<Uint8Array>, queueUnfinished: boolean): Promise<object> {

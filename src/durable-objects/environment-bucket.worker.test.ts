@@ -134,6 +134,15 @@ describe('expired runs in the bucket', () => {
     for (const id of ids) expect(await isGone(id)).toBe(true)
   })
 
+  it('are not held up by a plan whose runs are gone', async () => {
+    const id = await finishedRun()
+    await runInDurableObject(environment.stub, (_, { storage }) => {
+      storage.sql.exec("INSERT INTO settings (name, value) VALUES ('bucketPlan', ?)", JSON.stringify([environment.mint()]))
+    })
+    expect(await pass(days(31))).toBe('done')
+    expect([await isGone(id), await archivedIds()]).toEqual([true, [id]])
+  })
+
   it('are many objects when they are many, each run in one', async () => {
     const ids = await Promise.all(Array.from({ length: 230 }, () => environment.trigger('nobody')))
     await Promise.all(ids.map((id) => environment.object.cancelRun(environment.caller, id)))

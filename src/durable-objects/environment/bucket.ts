@@ -25,7 +25,11 @@ export async function moveToBucket(env: Env, state: EnvironmentState, group: Gro
   const exported = await complete(env, state, identity.locator, runs)
   const ids = exported.map(({ run }) => run.id)
   const [first] = ids
-  if (first === undefined) return false
+  if (first === undefined) {
+    // A plan whose runs are gone would hold up all others.
+    if (planned) await group.decide((turn) => value(clearBucketPlan(turn.state.sql)))
+    return planned !== undefined
+  }
   if (!planned) await group.decide((turn) => value(putSetting(turn.state.sql, planName, ids)))
   const lines = [header(identity, first), ...exported.map((run): RunLine => ({ kind: 'run', ...run }))]
   await env.BUCKET.put(bucketKey(identity, first), `${lines.map((line) => JSON.stringify(line)).join('\n')}\n`, {

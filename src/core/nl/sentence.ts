@@ -3,12 +3,17 @@
  * understanding says all that was read, or is a refusal a person can act on. Nothing is guessed silently.
  */
 
-/** `trigger`process video ${id}`` is `{ strings: ['process video ', ''], values: [id] }`: one string more than values. */
-export interface Sentence {
-  strings: string[]
-  /** JSON values, or placeholders of a plan's stage (see `Circumstances.isPlaceholder`). */
-  values: unknown[]
-}
+import type {
+  Candidate,
+  UnderstoodEvent as EventMeaning,
+  NotUnderstood as Refusal,
+  RefusalCode,
+  UnderstoodRun as RunMeaning,
+  UnderstoodSchedule as ScheduleMeaning,
+} from '../../contracts/sentence.ts'
+
+export type { Sentence, Understanding } from '../../contracts/sentence.ts'
+export type { Candidate, EventMeaning, Refusal, RefusalCode, RunMeaning, ScheduleMeaning }
 
 export type FieldType = 'string' | 'number' | 'integer' | 'boolean' | 'array' | 'object'
 
@@ -46,78 +51,12 @@ export interface Circumstances {
   isPlaceholder?: (value: unknown) => boolean
 }
 
-export interface Candidate {
-  task: string
-  /** 0 to 1, two decimals. */
-  score: number
-}
-
 export type Comparison = { gt: unknown } | { gte: unknown } | { lt: unknown } | { lte: unknown }
 
 /** Field of the event's payload → the value it equals, or a comparison. `*`: any top-level field equals it. */
 export type EventFilter = Record<string, unknown>
 
-interface Meaning {
-  understood: true
-  task: string
-  payload: Record<string, unknown>
-  /** 0 to 1: the score of the task. */
-  confidence: number
-  candidates: Candidate[]
-  /** Values that went nowhere. */
-  unused?: unknown[]
-  /** What was decided where the sentence left it open ("no time was given: 00:00"). */
-  notes?: string[]
-}
-
-/** At once, or at `at`. */
-export interface RunMeaning extends Meaning {
-  kind: 'run'
-  /** ISO instant. */
-  at?: string
-  timezone?: string
-}
-
-export interface ScheduleMeaning extends Meaning {
-  kind: 'schedule'
-  /** Five fields. */
-  cron: string
-  cronInWords: string
-  timezone: string
-}
-
-export interface EventMeaning extends Meaning {
-  kind: 'event'
-  event: string
-  filter?: EventFilter
-  /** Required fields the sentence has no value for: the event's payload has to bring them. */
-  fromEvent?: string[]
-}
-
 export type Understood = RunMeaning | ScheduleMeaning | EventMeaning
-
-export type RefusalCode =
-  | 'EMPTY'
-  | 'TOO_LONG'
-  | 'NEGATED'
-  | 'NO_MATCH'
-  | 'AMBIGUOUS'
-  | 'IMPOSSIBLE_TIME'
-  | 'MISSING_FIELD'
-  | 'WRONG_TYPE'
-  | 'UNKNOWN_FIELD'
-  | 'NOT_UNDERSTOOD'
-
-export interface Refusal {
-  understood: false
-  code: RefusalCode
-  message: string
-  candidates: Candidate[]
-  /** The field that misses a value or got a wrong one. */
-  field?: string
-}
-
-export type Understanding = Understood | Refusal
 
 /** Statuses as in the list of runs; instants in epoch milliseconds, `to` exclusive. */
 export interface OperationFilter {

@@ -187,7 +187,9 @@ describe('SIGKILL of workerd', () => {
     })
   })
 
-  it('a plan goes on at the stage it was in, and starts no job twice', { timeout: 300_000 }, async () => {
+  it('plans go on at the stage they were in, a parent finds its batch: no job is started twice', {
+    timeout: 300_000,
+  }, async () => {
     const plans = 4
     const job = (id: string, step: string): unknown => ({ $task: { id, payload: { ledger: ledgerUrl, step } } })
     const then = (of: unknown, as: number, next: unknown): unknown => ({ $then: { of, as, do: next } })
@@ -205,6 +207,7 @@ describe('SIGKILL of workerd', () => {
       })
       return ((await response.json()) as { id: string }).id
     }
+    const parents = await Promise.all(Array.from({ length: plans }, () => tasks.trigger('kill-batch', { ledger: ledgerUrl })))
     const ids = await Promise.all(Array.from({ length: plans }, (_, n) => start(n)))
     const stageBegan = (stage: number) => async (): Promise<boolean> =>
       ids.every((_, n) => ledger.some(({ step }) => step?.startsWith(`plan ${n} stage ${stage}`)))
@@ -219,6 +222,11 @@ describe('SIGKILL of workerd', () => {
         output: { all: [10, 10, 10, 10, 10], last: 10 },
         attemptCount: 1,
       })
+    for (const { id } of parents) {
+      expect(await finished(id, 90_000)).toMatchObject({ status: 'COMPLETED', output: [true, true, true] })
+      const items = new Set(ledger.filter(({ step }) => step?.startsWith(`${id} item`)).map((entry) => entry.id))
+      expect(items.size, id).toBe(3)
+    }
     // Each job is one run, whatever was killed around it; what had ended is not executed again.
     const jobs = new Map<string, Set<string>>()
     for (const { step, id } of ledger) if (step?.startsWith('plan ')) jobs.set(step, (jobs.get(step) ?? new Set()).add(id))

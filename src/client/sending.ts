@@ -105,7 +105,7 @@ export async function outcome(started: Started, signal?: AbortSignal): Promise<u
   if (feed) {
     const run = await feed.end(signal)
     if (run.status === 'PENDING_VERSION')
-      throw new RunError(run.id, run.status, { message: `Run ${run.id} waits: ${run.waitingReason}.` })
+      throw new RunError(run.id, run.status, { message: `Run ${run.id} has not started: ${run.waitingReason}.` })
     if (run.status !== 'COMPLETED') throw new RunError(run.id, run.status, run.error)
     return outputOf(connection, run, signal)
   }

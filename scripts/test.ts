@@ -53,8 +53,8 @@ try {
   check('lint', [bin('@biomejs/biome/bin/biome'), 'check', '.'])
   check('types', [bin('typescript/bin/tsc'), '--noEmit'])
   check('OpenAPI document is current', ['scripts/openapi.ts', '--check'])
-  suite('node', ['--project', 'node'])
-  suite('workerd', ['--project', 'workerd'])
+  // Side by side: one waits while the other computes.
+  suite('units', ['--project', 'node', '--project', 'workerd'])
   suite('compat', ['--config', 'compat-tests/vitest.config.ts'])
 } finally {
   rmSync(folder, { recursive: true, force: true })

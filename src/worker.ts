@@ -3,6 +3,7 @@
 import { connect } from 'cloudflare:sockets'
 import { WorkerEntrypoint } from 'cloudflare:workers'
 import { createApp } from './api/app.ts'
+import { devSocketPath, openDevSocket } from './api/dev-socket.ts'
 import { type PlatformCaller, platformFetch } from './api/platform-fetch.ts'
 import type { DispatchHint, Env } from './contracts/bindings.ts'
 import {
@@ -27,7 +28,8 @@ export { TaskDO } from './durable-objects/task-do.ts'
 const app = createApp()
 
 export default {
-  fetch: (request: Request, env: Env, ctx: ExecutionContext) => app.fetch(request, env, ctx),
+  fetch: (request: Request, env: Env, ctx: ExecutionContext) =>
+    new URL(request.url).pathname === devSocketPath ? openDevSocket(request, env) : app.fetch(request, env, ctx),
 
   /** Hints only: EnvironmentDO decides. Losing or doubling one costs time, nothing else. */
   async queue(batch: MessageBatch<DispatchHint>, env: Env): Promise<void> {

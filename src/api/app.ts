@@ -1,8 +1,10 @@
 /** The HTTP door. Nothing reached from here at start imports `cloudflare:workers`, so Node can import it too. */
 import { OpenAPIHono } from '@hono/zod-openapi'
+import { backgroundWorkerRoutes } from './background-workers.ts'
 import { batchRoutes } from './batches.ts'
 import { bulkActionRoutes } from './bulk-actions.ts'
 import { deploymentRoutes } from './deployments.ts'
+import { devSessionRoutes } from './dev-sessions.ts'
 import { type ApiDocument, docsHeaders, docsPage } from './docs-page.ts'
 import { environmentVariableRoutes } from './envvars.ts'
 import { handleError, unanswered } from './error-handler.ts'
@@ -18,6 +20,7 @@ import { runProgressRoutes } from './run-progress.ts'
 import { runRoutes } from './runs.ts'
 import { scheduleRoutes } from './schedules.ts'
 import { sentenceRoutes } from './sentences.ts'
+import { telemetryRoutes } from './telemetry.ts'
 import { traceRoutes } from './traces.ts'
 import { triggerRoutes } from './trigger.ts'
 import { unbuiltRoutes } from './unbuilt.ts'
@@ -66,6 +69,9 @@ export function createApp(): App {
   exportRoutes(app)
   deploymentRoutes(app)
   projectRoutes(app)
+  devSessionRoutes(app)
+  backgroundWorkerRoutes(app)
+  telemetryRoutes(app)
   unbuiltRoutes(app)
   documentRoutes(app)
   return app

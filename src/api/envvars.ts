@@ -4,6 +4,7 @@ import { OperationError } from '../contracts/errors.ts'
 import type { EnvironmentIdentity } from '../contracts/rpc.ts'
 import { authenticate, branchOf } from '../operations/authenticate.ts'
 import { variablesOf } from '../operations/deployments.ts'
+import { processVariables } from '../operations/dev-sessions.ts'
 import { callProject } from '../operations/objects.ts'
 import { environmentFor, environmentSlug } from '../operations/projects.ts'
 import { bearer, environmentOf, originOf, readBody, readText } from './request.ts'
@@ -41,7 +42,8 @@ export function environmentVariableRoutes(app: App): void {
       const { caller } = await environmentOf(c)
       const identity = caller.environment
       if (identity.projectRef !== c.req.param('ref')) throw new OperationError('NOT_FOUND', 'Project not found')
-      return c.json({ variables: { ...builtIns(c, identity), ...(await variablesOf(c.env, identity)) } })
+      const own = await processVariables(c.env, originOf(c), identity, caller.keyEpoch)
+      return c.json({ variables: { ...own, ...(await variablesOf(c.env, identity)) } })
     },
   )
 
@@ -228,18 +230,4 @@ async function formBody(c: Ctx): Promise<z.infer<typeof importSchema>> {
     if (match) variables[match[1] as string] = (match[2] as string).replace(/^(["'])(.*)\1$/, '$2')
   }
   return { variables, override: form.get('override') === 'true' }
-}
-
-function builtIns(c: Ctx, identity: EnvironmentIdentity): Record<string, string> {
-  const origin = originOf(c)
-  return {
-    TRIGGER_API_URL: origin,
-    TRIGGER_STREAM_URL: origin,
-    TRIGGER_OTEL_EXPORTER_OTLP_ENDPOINT: `${origin}/otel`,
-    OTEL_EXPORTER_OTLP_ENDPOINT: `${origin}/otel`,
-    TRIGGER_OTEL_BATCH_PROCESSING_ENABLED: '1',
-    TRIGGER_REALTIME_STREAM_VERSION: 'v1',
-    TRIGGER_ORG_ID: identity.organizationId,
-    ...(identity.branchName ? { TRIGGER_PREVIEW_BRANCH: identity.branchName } : {}),
-  }
 }

@@ -115,22 +115,46 @@ export function originOf(c: Ctx): string {
 
 /** Never by content type: engine calls send JSON as text. The size is what was read, whatever the header says. */
 export async function readText(c: Ctx, maxBytes: number = limits.defaultBodyBytes): Promise<string> {
-  const body = c.req.raw.body
-  if (!body) return ''
-  const reader = body.getReader()
-  const decoder = new TextDecoder()
-  let text = ''
-  let size = Number(c.req.header('content-length') ?? 0) > maxBytes ? maxBytes + 1 : 0
+  return new TextDecoder().decode(await readBytes(c, maxBytes))
+}
+
+/** With `isCompressed`, the limit holds for what comes out, too. */
+export async function readBytes(c: Ctx, maxBytes: number, isCompressed = false): Promise<Uint8Array> {
+  const { body } = c.req.raw
+  if (!body) return new Uint8Array()
+  const announced = Number(c.req.header('content-length') ?? 0)
+  const stream = isCompressed ? body.pipeThrough(new DecompressionStream('gzip')) : body
+  const reader = (stream as ReadableStream<Uint8Array>).getReader()
+  const chunks: Uint8Array[] = []
+  let size = announced > maxBytes ? maxBytes + 1 : 0
   for (;;) {
     if (size > maxBytes) {
       await discard(reader)
       throw new OperationError('TOO_LARGE', 'Request body too large')
     }
-    const { done, value } = await reader.read()
-    if (done) return text + decoder.decode()
+    const { done, value } = await read(reader, isCompressed)
+    if (done) break
     size += value.byteLength
-    text += decoder.decode(value, { stream: true })
+    chunks.push(value)
   }
+  if (chunks.length === 1) return chunks[0] as Uint8Array
+  const bytes = new Uint8Array(size)
+  let at = 0
+  for (const chunk of chunks) {
+    bytes.set(chunk, at)
+    at += chunk.byteLength
+  }
+  return bytes
+}
+
+async function read(
+  reader: ReadableStreamDefaultReader<Uint8Array>,
+  isCompressed: boolean,
+): Promise<ReadableStreamReadResult<Uint8Array>> {
+  if (!isCompressed) return reader.read()
+  return reader.read().catch(() => {
+    throw new OperationError('INVALID_REQUEST', 'The body is not what content-encoding says.')
+  })
 }
 
 /** A client still sending when the connection closes never sees the answer, so a moderate rest is taken in and dropped. */

@@ -428,3 +428,92 @@ function numberedPage<T extends z.ZodType>(item: T): z.ZodObject {
     pagination: z.object({ currentPage: count, totalPages: count, count }),
   })
 }
+
+// ---------------------------------------------------------------- the engine, as remote executors see it
+
+const executionStatus = z.enum([
+  'RUN_CREATED',
+  'DELAYED',
+  'QUEUED',
+  'PENDING_EXECUTING',
+  'EXECUTING',
+  'EXECUTING_WITH_WAITPOINTS',
+  'PENDING_CANCEL',
+  'FINISHED',
+])
+const snapshot = z
+  .object({ id: z.string(), friendlyId: z.string(), executionStatus, description: z.string(), createdAt: date })
+  .openapi('Snapshot')
+const engineRun = z
+  .object({ id: z.string(), friendlyId: z.string(), status: z.string(), attemptNumber: count })
+  .openapi('EngineRun')
+export const ok = z.object({ ok: z.literal(true) })
+export const devConfig = z.object({
+  environmentId: z.string(),
+  dequeueIntervalWithRun: count,
+  dequeueIntervalWithoutRun: count,
+  maxConcurrentRuns: count,
+  engineUrl: z.url(),
+})
+export const dequeued = z.object({
+  dequeuedMessages: z.array(
+    z
+      .looseObject({
+        version: z.literal('1'),
+        snapshot,
+        dequeuedAt: date,
+        completedWaitpoints: z.array(z.unknown()),
+        backgroundWorker: z.object({
+          id: z.string(),
+          friendlyId: z.string(),
+          version: z.string(),
+          runtime: z.string().optional(),
+        }),
+        run: z.looseObject({ id: z.string(), friendlyId: z.string(), attemptNumber: count }),
+      })
+      .openapi('DequeuedRun'),
+  ),
+})
+export const startedAttempt = z.object({
+  snapshot,
+  run: engineRun,
+  execution: z.record(z.string(), z.unknown()),
+  envVars: z.record(z.string(), z.string()),
+})
+export const completedAttempt = z.object({
+  result: z.object({
+    attemptStatus: z.enum(['RUN_FINISHED', 'RETRY_IMMEDIATELY', 'RETRY_QUEUED']),
+    snapshot,
+    run: engineRun,
+  }),
+})
+export const latestSnapshot = z.object({
+  execution: z.object({
+    version: z.literal('1'),
+    snapshot,
+    run: engineRun,
+    completedWaitpoints: z.array(z.record(z.string(), z.unknown())),
+  }),
+})
+export const disconnected = z.object({ cancelled: count })
+export const registeredWorker = z.object({ id: z.string(), version: z.string(), contentHash: z.string() })
+export const devStatus = z.object({ isConnected: z.boolean() })
+export const worker = z.object({
+  worker: z.object({
+    id: z.string(),
+    version: z.string(),
+    engine: z.string().optional(),
+    sdkVersion: z.string().optional(),
+    cliVersion: z.string().optional(),
+    tasks: z.array(
+      z.looseObject({
+        id: z.string(),
+        slug: z.string(),
+        filePath: z.string(),
+        triggerSource: z.string(),
+        createdAt: date,
+      }),
+    ),
+  }),
+  urls: z.object({ runs: z.string() }),
+})

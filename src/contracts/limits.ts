@@ -60,6 +60,11 @@ export const limits = {
   /** Of a stored packet in one line, in bytes. */
   exportPieceBytes: 393_216,
   defaultBodyBytes: 1_048_576,
+  /** Outputs over 128 KiB are stored before the attempt ends. */
+  completionBodyBytes: 2_097_152,
+  telemetryBodyBytes: 5_242_880,
+  /** With the sources of all tasks, which are not kept. */
+  workerBodyBytes: 33_554_432,
   /** What is read of a body over its limit, so that the refusal reaches the client. */
   discardBytes: 33_554_432,
 } as const

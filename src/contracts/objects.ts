@@ -1,10 +1,12 @@
 /** RPC surface of each Durable Object. An object's class implements its interface; callers import only this file. */
+import type { CompletedAttempt, DequeuedRun, DequeueInput, RunSnapshot, StartedAttempt } from './engine.ts'
 import type { EventInput, EventResult, EventSubscription } from './event.ts'
 import type { ExportedRun, ImportedRuns, QueueSettings } from './export.ts'
 import type {
   BundleIndex,
   Caller,
   CompletedWaitpoint,
+  Completion,
   EnvironmentIdentity,
   EnvironmentSlug,
   FinishInput,
@@ -252,6 +254,24 @@ export interface EnvironmentObject {
   holdsRunsOf(day: string): Promise<boolean>
   /** From the `dispatch` queue's consumer and the minute cron: look at what is due. False when nothing ever will be. */
   wake(): Promise<boolean>
+
+  // Runs that a process elsewhere executes (cli-engine-protocol.md §2).
+  /** Held open until there is a run for this worker, or for `holdMs`. */
+  dequeueRuns(caller: Caller, input: DequeueInput): Promise<RpcResult<DequeuedRun[]>>
+  /** The client that asked is gone. */
+  stopDequeue(pollId: string): Promise<void>
+  startAttempt(caller: Caller, runId: string, on: string): Promise<RpcResult<StartedAttempt>>
+  completeAttempt(caller: Caller, runId: string, on: string, completion: Completion): Promise<RpcResult<CompletedAttempt>>
+  latestSnapshot(caller: Caller, runId: string): Promise<RpcResult<RunSnapshot>>
+  heartbeat(caller: Caller, runId: string): Promise<RpcResult<{ ok: true }>>
+  /** The session that executed these is gone: they end as cancelled. */
+  disconnectRuns(caller: Caller, runIds: string[]): Promise<RpcResult<{ cancelled: number }>>
+  isDevConnected(caller: Caller): Promise<RpcResult<boolean>>
+  /** By run id; what belongs to no run of a process elsewhere is dropped. */
+  addSpans(caller: Caller, byRun: Record<string, SpanRecord[]>): Promise<RpcResult<{ ok: true }>>
+  /** The environment with this locator holds the socket of a session that executes runs of this branch. */
+  tellOfRuns(locator: string): Promise<void>
+  notifyRun(runId: string): Promise<void>
 }
 
 export interface QueueRef {
@@ -289,6 +309,20 @@ export interface DeploymentRecord {
     version: string
     tasks: { id: string; slug: string; filePath: string; exportName?: string; triggerSource?: string; payloadSchema?: unknown }[]
   }
+}
+
+export interface BackgroundWorkerInput {
+  id: string
+  contentHash: string
+  index: BundleIndex
+  runtime?: string
+  runtimeVersion?: string
+  sdkVersion?: string
+  cliVersion?: string
+}
+export interface BackgroundWorkerRecord extends BackgroundWorkerInput {
+  version: string
+  createdAt: number
 }
 
 /** TaskDO: versions, tasks and deployments of one environment. */
@@ -335,6 +369,13 @@ export interface TaskObject {
     variables: Record<string, string>,
     allowRollbacks?: boolean,
   ): Promise<RpcResult<DeploymentRecord>>
+  /** What a dev session built becomes current, once EnvironmentDO and SchedulerDO know. The same content again is the same worker. */
+  registerWorker(
+    identity: EnvironmentIdentity,
+    input: BackgroundWorkerInput,
+    variables: Record<string, string>,
+  ): Promise<RpcResult<BackgroundWorkerRecord>>
+  currentWorker(): Promise<BackgroundWorkerRecord | null>
 }
 
 /** DirectoryDO: who and where; never on the path of a warm request. */

@@ -376,6 +376,8 @@ export interface WorkerVersion {
   runtime?: string
   runtimeVersion?: string
   sdkVersion?: string
+  /** Its code is with a session of the CLI's `dev`, which asks for its runs. */
+  remote?: true
   tasks: TaskDefinition[]
   queues: QueueDefinition[]
 }

@@ -6,6 +6,7 @@
 import { DurableObject } from 'cloudflare:workers'
 import { decrypt, encrypt } from '../auth/crypto.ts'
 import type { Env } from '../contracts/bindings.ts'
+import type { CompletedAttempt, DequeuedRun, DequeueInput, RunSnapshot, StartedAttempt } from '../contracts/engine.ts'
 import type { EventInput, EventResult, EventSubscription } from '../contracts/event.ts'
 import type { ExportedRun, QueueSettings } from '../contracts/export.ts'
 import {
@@ -26,6 +27,7 @@ import {
 } from '../contracts/objects.ts'
 import type {
   Caller,
+  Completion,
   EnvironmentIdentity,
   FinishInput,
   ListRunsInput,
@@ -38,10 +40,12 @@ import type {
   TriggerResult,
   WorkerVersion,
 } from '../contracts/rpc.ts'
+import { reconsider } from '../core/queue/admission.ts'
 import { queueSizes } from '../core/queue/limits.ts'
 import { creationLimit } from '../core/run/creations.ts'
 import type { Due } from '../core/run/due-list.ts'
 import { dayBounds, retentionCutoff, retentionDaysOf } from '../core/run/retention.ts'
+import { mergeSpans } from '../core/run/spans.ts'
 import { isFinal, move } from '../core/run/statuses.ts'
 import { readBulkAction } from '../storage/bulk-table.ts'
 import { readCheckpoints } from '../storage/checkpoint-table.ts'
@@ -54,6 +58,7 @@ import { finish, frozen, intoQueue, lost, startAttempt } from './environment/att
 import { abortUnsealed, addBatchItems, createBatch } from './environment/batches.ts'
 import { abortBulkAction, BulkActions, bulkActionPage, createBulkAction } from './environment/bulk-actions.ts'
 import { putCheckpoint } from './environment/checkpoints.ts'
+import { DevSockets } from './environment/dev-sockets.ts'
 import { cancel, expire, finalise } from './environment/endings.ts'
 import { sendEvent, setActive, subscribe, unsubscribe } from './environment/events.ts'
 import { Executors } from './environment/executors.ts'
@@ -61,8 +66,10 @@ import { GroupCommit } from './environment/group-commit.ts'
 import { type MetadataUpdate, updateMetadata } from './environment/metadata.ts'
 import { overrideQueue, pauseQueue, queues, readQueue, resetQueue } from './environment/queues.ts'
 import { currentTasks, detail, listTokens } from './environment/reads.ts'
+import { RemoteExecutors, storeSpans } from './environment/remote.ts'
+import { RemoteTelemetry } from './environment/remote-telemetry.ts'
 import { listRuns } from './environment/run-list.ts'
-import { type Effect, EnvironmentState, leaseCheckMs, refusal, type Turn, value } from './environment/state.ts'
+import { type Effect, EnvironmentState, isRemote, leaseCheckMs, refusal, type Turn, value } from './environment/state.ts'
 import { exportPage, importQueues, importRuns, queueSettings } from './environment/transfer.ts'
 import { trigger } from './environment/trigger.ts'
 import { becomeCurrent, becomeKnown } from './environment/versions.ts'
@@ -77,6 +84,7 @@ import {
 } from './environment/waits.ts'
 
 const duePerAlarm = 500
+const storeSpansAfterMs = 2_000
 const variableLabel = 'environment variables'
 const defaultConcurrency = 100
 
@@ -86,6 +94,9 @@ export class EnvironmentDO extends DurableObject<Env> implements EnvironmentObje
   private readonly group: GroupCommit
   private readonly archive: Archive
   private readonly bulkActions: BulkActions
+  private readonly sockets: DevSockets
+  private readonly telemetry = new RemoteTelemetry()
+  private storing?: ReturnType<typeof setTimeout>
   private alarmAt = Number.POSITIVE_INFINITY
   private noted = false
   private leasesCheckedAt = 0
@@ -100,7 +111,14 @@ export class EnvironmentDO extends DurableObject<Env> implements EnvironmentObje
       queueSizes(env.MAXIMUM_DEV_QUEUE_SIZE, env.MAXIMUM_DEPLOYED_QUEUE_SIZE),
       creationLimit(env.MAXIMUM_CREATIONS_PER_MINUTE),
     )
-    this.executors = new Executors(env, (runId, lease, reason) => void this.loseLease(runId, lease, reason).catch(() => {}))
+    this.sockets = new DevSockets(ctx, env, () => this.state.identity?.locator)
+    const remote = new RemoteExecutors(this.state, this.telemetry, (runId) => this.sockets.notify(runId))
+    this.state.mayStart = (run) => remote.mayStart(run)
+    this.executors = new Executors(
+      env,
+      remote,
+      (runId, lease, reason) => void this.loseLease(runId, lease, reason).catch(() => {}),
+    )
     this.group = new GroupCommit(ctx.storage, this.state, this.executors, (effects) => this.committed(effects))
     this.archive = new Archive(env, this.state, this.group)
     this.bulkActions = new BulkActions(env, this.state, this.group)
@@ -209,6 +227,7 @@ export class EnvironmentDO extends DurableObject<Env> implements EnvironmentObje
     else if (due.kind === 'seal') abortUnsealed(turn, due.id)
     else if (!run) return
     else if (due.kind === 'ttl') expire(turn, run)
+    else if (due.kind === 'remote') turn.executors.remote.check(turn, run)
     else if (due.kind === 'datetime') checkWaits(turn, run)
     else if (due.kind === 'cancel' && isFinal(run.status)) {
       if (run.engine.lease > 0) turn.executors.release(turn, run)
@@ -409,13 +428,18 @@ export class EnvironmentDO extends DurableObject<Env> implements EnvironmentObje
     const stored = readPackets(this.state.sql, runId).spans
     const locator = this.state.identity?.locator
     const live =
-      run.engine.lease > 0 && locator
-        ? await this.executors
-            .at(locator, run.engine.slot)
-            .telemetry(run.engine.lease)
-            .catch(() => [])
-        : []
-    return value({ run: detail(this.state, run), spans: [...stored, ...live] })
+      run.engine.remote || isRemote(run)
+        ? this.telemetry.peek(runId)
+        : run.engine.lease > 0 && locator
+          ? await this.executors
+              .at(locator, run.engine.slot)
+              .telemetry(run.engine.lease)
+              .catch(() => [])
+          : []
+    return value({
+      run: detail(this.state, run),
+      spans: run.engine.remote ? mergeSpans([...stored, ...live]) : [...stored, ...live],
+    })
   }
 
   resetIdempotencyKey(caller: Caller, task: string, key: string): Promise<RpcResult<{ cleared: number }>> {
@@ -435,6 +459,98 @@ export class EnvironmentDO extends DurableObject<Env> implements EnvironmentObje
 
   finish(input: FinishInput): Promise<RpcResult<{ released: boolean }>> {
     return this.decide((turn) => finish(turn, input))
+  }
+
+  // -------------------------------------------------------------- runs that a process elsewhere executes
+
+  async dequeueRuns(caller: Caller, input: DequeueInput): Promise<RpcResult<DequeuedRun[]>> {
+    const refused = this.refuse(caller)
+    if (refused) return refused
+    const runs = this.executors.remote.open(input)
+    const asked = await this.as(caller, (turn) => {
+      reconsider(turn.state.admission)
+      return value(true)
+    })
+    if (!asked.ok) {
+      this.executors.remote.close(input.pollId)
+      return asked
+    }
+    return value(await runs)
+  }
+
+  async stopDequeue(pollId: string): Promise<void> {
+    this.executors.remote.close(pollId)
+  }
+
+  startAttempt(caller: Caller, runId: string, on: string): Promise<RpcResult<StartedAttempt>> {
+    return this.as(caller, (turn) => turn.executors.remote.start(turn, runId, on))
+  }
+
+  completeAttempt(caller: Caller, runId: string, on: string, completion: Completion): Promise<RpcResult<CompletedAttempt>> {
+    return this.as(caller, (turn) => turn.executors.remote.complete(turn, runId, on, completion))
+  }
+
+  async latestSnapshot(caller: Caller, runId: string): Promise<RpcResult<RunSnapshot>> {
+    const refused = this.refuse(caller)
+    if (refused) return refused
+    const latest = this.executors.remote.latest(runId)
+    if (!latest) return notFound()
+    const { snapshot } = latest
+    const locator = this.state.identity?.locator ?? ''
+    const completedWaitpoints = await Promise.all(
+      snapshot.completedWaitpoints.map((waitpoint) => this.executors.fromHistory(locator, waitpoint)),
+    )
+    return value({ ...snapshot, completedWaitpoints })
+  }
+
+  async heartbeat(caller: Caller, runId: string): Promise<RpcResult<{ ok: true }>> {
+    this.executors.remote.heartbeat(runId)
+    return this.refuse(caller) ?? value({ ok: true })
+  }
+
+  disconnectRuns(caller: Caller, runIds: string[]): Promise<RpcResult<{ cancelled: number }>> {
+    return this.as(caller, (turn) =>
+      value({ cancelled: runIds.filter((id) => turn.executors.remote.disconnected(turn, id)).length }),
+    )
+  }
+
+  async isDevConnected(caller: Caller): Promise<RpcResult<boolean>> {
+    return this.refuse(caller) ?? value(this.executors.remote.isConnected)
+  }
+
+  /** Kept in memory and written behind: whoever exports them waits for nothing. */
+  async addSpans(caller: Caller, byRun: Record<string, SpanRecord[]>): Promise<RpcResult<{ ok: true }>> {
+    const refused = this.refuse(caller)
+    if (refused) return refused
+    for (const [runId, spans] of Object.entries(byRun))
+      if (this.state.find(runId)?.engine.remote) this.telemetry.add(runId, spans)
+    this.storing ??= setTimeout(() => {
+      this.storing = undefined
+      void this.decide((turn) => {
+        storeSpans(turn, this.telemetry)
+        return value(true)
+      }).catch((error) => console.error('spans were not stored', String(error)))
+    }, storeSpansAfterMs)
+    return value({ ok: true })
+  }
+
+  /** Only the socket of a dev session comes this way; the Worker knows by then who opens it. */
+  override async fetch(): Promise<Response> {
+    return this.sockets.accept()
+  }
+
+  override async webSocketMessage(socket: WebSocket, message: string | ArrayBuffer): Promise<void> {
+    if (typeof message === 'string') await this.sockets.message(socket, message)
+  }
+
+  override async webSocketClose(): Promise<void> {}
+
+  async tellOfRuns(locator: string): Promise<void> {
+    if (this.state.identity?.type === 'DEVELOPMENT') this.sockets.addListener(locator)
+  }
+
+  async notifyRun(runId: string): Promise<void> {
+    this.sockets.notify(runId, true)
   }
 
   // -------------------------------------------------------------- bulk actions
@@ -582,6 +698,7 @@ export class EnvironmentDO extends DurableObject<Env> implements EnvironmentObje
     await this.decide((turn) => {
       this.remember(identity, variables, sealed)
       becomeCurrent(turn, current)
+      if (current.remote) turn.executors.remote.workerRegistered(current.workerId)
       return value(true)
     })
   }

@@ -6,6 +6,8 @@ import { DurableObject } from 'cloudflare:workers'
 import type { Env } from '../contracts/bindings.ts'
 import { mintId, randomText } from '../contracts/ids.ts'
 import {
+  type BackgroundWorkerInput,
+  type BackgroundWorkerRecord,
   type DeploymentRecord,
   type EnvironmentObject,
   objectNames,
@@ -30,9 +32,13 @@ interface StoredDeployment extends Omit<DeploymentRecord, 'isCurrent' | 'worker'
 
 /** A current version whose runs and schedules do not know of it yet. */
 interface Handover {
+  /** Or the id of a dev session's worker. */
   deploymentId: string
   identity: EnvironmentIdentity
 }
+
+/** EnvironmentDO has its own copies of those that runs are bound to. */
+const workersKept = 50
 
 const handoverRetryMs = 5_000
 
@@ -53,6 +59,7 @@ export class TaskDO extends DurableObject<Env> implements TaskObject {
     this.sql.exec(`
       CREATE TABLE IF NOT EXISTS deployments (id TEXT PRIMARY KEY, version TEXT NOT NULL UNIQUE, status TEXT NOT NULL,
         created_at INTEGER NOT NULL, record TEXT NOT NULL, bundle_index TEXT);
+      CREATE TABLE IF NOT EXISTS workers (id TEXT PRIMARY KEY, record TEXT NOT NULL);
       CREATE TABLE IF NOT EXISTS state (key TEXT PRIMARY KEY, value TEXT NOT NULL);
     `)
   }
@@ -73,14 +80,10 @@ export class TaskDO extends DurableObject<Env> implements TaskObject {
     return this.ctx.storage.transactionSync(() => {
       const now = Date.now()
       const interrupted = this.takeInterrupted(input.contentHash)
-      const day = new Date(now).toISOString().slice(0, 10).replaceAll('-', '')
-      const counter = `version:${day}`
-      const number = Number(this.state(counter) ?? '0') + 1
-      this.setState(counter, String(number))
       const record: StoredDeployment = {
         ...input,
         shortCode: randomText(8),
-        version: `${day}.${number}`,
+        version: this.nextVersion(now),
         status: 'BUILDING',
         createdAt: now,
         workerId: mintId('worker', identity.locator, '0', now),
@@ -95,6 +98,47 @@ export class TaskDO extends DurableObject<Env> implements TaskObject {
       )
       return { ...this.record(this.row(record.id) as Row), ...(interrupted ? { interrupted } : {}) }
     })
+  }
+
+  private nextVersion(now: number): string {
+    const day = new Date(now).toISOString().slice(0, 10).replaceAll('-', '')
+    const counter = `version:${day}`
+    const number = Number(this.state(counter) ?? '0') + 1
+    this.setState(counter, String(number))
+    return `${day}.${number}`
+  }
+
+  async registerWorker(
+    identity: EnvironmentIdentity,
+    input: BackgroundWorkerInput,
+    variables: Record<string, string>,
+  ): Promise<RpcResult<BackgroundWorkerRecord>> {
+    const problem = scheduleProblem(input.index.tasks) ?? optionProblem(input.index)
+    if (problem) return refusal('INVALID_TASK', problem, 400)
+    const current = await this.currentWorker()
+    // The CLI repeats a call that broke off, and a session that starts again on the same code goes on with its runs.
+    const isSame = current !== null && current.contentHash === input.contentHash && sameIndex(current.index, input.index)
+    const record = isSame ? current : this.ctx.storage.transactionSync(() => this.addWorker(input))
+    await this.makeCurrent(identity, record.id, variables)
+    return { ok: true, value: record }
+  }
+
+  private addWorker(input: BackgroundWorkerInput): BackgroundWorkerRecord {
+    const now = Date.now()
+    const record: BackgroundWorkerRecord = { ...input, version: this.nextVersion(now), createdAt: now }
+    this.sql.exec('INSERT INTO workers VALUES (?, ?)', record.id, JSON.stringify(record))
+    const old = 'DELETE FROM workers WHERE id NOT IN (SELECT id FROM workers ORDER BY id DESC LIMIT ?)'
+    this.sql.exec(old, workersKept)
+    return record
+  }
+
+  async currentWorker(): Promise<BackgroundWorkerRecord | null> {
+    return this.worker(this.state('current') ?? '')
+  }
+
+  private worker(id: string): BackgroundWorkerRecord | null {
+    const row = this.first('SELECT record FROM workers WHERE id = ?', id)
+    return row ? JSON.parse(row.record as string) : null
   }
 
   async noteLoading(id: string, file: string): Promise<void> {
@@ -145,7 +189,7 @@ export class TaskDO extends DurableObject<Env> implements TaskObject {
       )
     }
     const deployed = this.row(id) as Row
-    if (promote) await this.makeCurrent(identity, deployed, variables)
+    if (promote) await this.makeCurrent(identity, id, variables)
     else await this.environmentObject(identity).addVersion(this.workerVersion(deployed))
     return { ok: true, value: this.record(this.row(id) as Row) }
   }
@@ -220,13 +264,16 @@ export class TaskDO extends DurableObject<Env> implements TaskObject {
     }
     const problem = scheduleProblem(this.workerVersion(row).tasks)
     if (problem) return refusal('INVALID_SCHEDULE', problem, 400)
-    await this.makeCurrent(identity, row, variables)
+    await this.makeCurrent(identity, row.id as string, variables)
     return { ok: true, value: this.record(this.row(row.id as string) as Row) }
   }
 
   /** What is current is decided here; the runs and the schedules follow, also when this object ends before they have. */
-  private async makeCurrent(identity: EnvironmentIdentity, row: Row, variables: Record<string, string>): Promise<void> {
-    const deploymentId = row.id as string
+  private async makeCurrent(
+    identity: EnvironmentIdentity,
+    deploymentId: string,
+    variables: Record<string, string>,
+  ): Promise<void> {
     this.ctx.storage.transactionSync(() => {
       this.setState('current', deploymentId)
       this.setState('handover', JSON.stringify({ deploymentId, identity } satisfies Handover))
@@ -256,7 +303,8 @@ export class TaskDO extends DurableObject<Env> implements TaskObject {
   private async handOverNewest(): Promise<void> {
     for (let text = this.state('handover'); text !== undefined; text = this.state('handover')) {
       const { deploymentId, identity } = JSON.parse(text) as Handover
-      const version = this.workerVersion(this.row(deploymentId) as Row)
+      const worker = this.worker(deploymentId)
+      const version = worker ? devVersion(worker) : this.workerVersion(this.row(deploymentId) as Row)
       const variables = this.variables ?? (await this.readVariables(identity))
       await this.environmentObject(identity).setVersion(identity, version, variables)
       const schedulerId = this.env.SCHEDULER.idFromName(objectNames.scheduler(identity.locator))
@@ -349,6 +397,27 @@ export class TaskDO extends DurableObject<Env> implements TaskObject {
   private first(query: string, ...values: SqlStorageValue[]): Row | undefined {
     return this.sql.exec<Row>(query, ...values).toArray()[0]
   }
+}
+
+function devVersion(worker: BackgroundWorkerRecord): WorkerVersion {
+  const { index, runtime, runtimeVersion, sdkVersion } = worker
+  return {
+    version: worker.version,
+    workerId: worker.id,
+    deploymentId: '',
+    deploymentShortCode: '',
+    bundleHash: '',
+    remote: true,
+    ...(runtime ? { runtime } : {}),
+    ...(runtimeVersion ? { runtimeVersion } : {}),
+    ...(sdkVersion ? { sdkVersion } : {}),
+    tasks: index.tasks,
+    queues: index.queues,
+  }
+}
+
+function sameIndex(one: BundleIndex, other: BundleIndex): boolean {
+  return JSON.stringify([one.tasks, one.queues]) === JSON.stringify([other.tasks, other.queues])
 }
 
 function parse(row: Row): StoredDeployment {

@@ -84,6 +84,11 @@ async function publicAccess(
   }
 }
 
+/** For what names an environment under a MAC of its own. */
+export function accessByLocator(env: Env, locator: string): Promise<EnvironmentAccess | null> {
+  return remember(`public ${locator}`, () => locate(env, locator, undefined))
+}
+
 /** After a key epoch was refused, or a branch made: the next request looks again. */
 export function forgetAccess(): void {
   forgotten += 1

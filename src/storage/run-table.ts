@@ -1,6 +1,7 @@
 /** Run rows: one JSON document beside the few columns something filters by. Packets live apart, so that lists stay small. */
 import type { Packet, RunRecord, SpanRecord, TaskRunError } from '../contracts/rpc.ts'
 import type { Wait } from '../core/queue/waiting-reason.ts'
+import type { Remote } from '../core/run/snapshots.ts'
 import { deleteCheckpoints } from './checkpoint-table.ts'
 
 /** Engine state of a run; never leaves the object. */
@@ -31,6 +32,8 @@ export interface RunEngine {
   parked?: { externalId: string; queue?: string }
   /** Delayed: triggers with this key become this run. `since`: when the first came. */
   debounce?: { key: string; since: number; operations: string[] }
+  /** Executed, now or last, by a process elsewhere. */
+  remote?: Remote
   /** The isolate was killed under it: it restarts alone in a shard of its own. */
   ownShard?: boolean
 }

@@ -51,6 +51,8 @@ export interface AdmissionState {
   /** By queue, all its keys together. */
   counts: Map<string, Counts>
   tokens: Tokens
+  /** Is there an executor for it? Its sub-queue is held while there is none. */
+  mayStart: (item: Waiting) => boolean
   /** The clock when lanes were last asked whether their bucket has a token again. */
   askedAt: number
 }
@@ -68,6 +70,7 @@ export function newAdmission(base: number, burstFactor: number): AdmissionState 
     order: new Heap(isBefore),
     counts: new Map(),
     tokens: new Tokens(),
+    mayStart: () => true,
     askedAt: 0,
   }
 }
@@ -149,7 +152,7 @@ function queueLimit(state: AdmissionState, queue: string): number {
   return Math.min(state.limits.get(queue) ?? Number.POSITIVE_INFINITY, state.base)
 }
 
-export type Hold = 'environment-paused' | 'queue-paused' | 'queue-limit' | 'environment-limit'
+export type Hold = 'environment-paused' | 'queue-paused' | 'queue-limit' | 'environment-limit' | 'no-executor'
 
 function queueHold(state: AdmissionState, queue: string, running: number): Hold | undefined {
   if (state.paused.has(queue)) return 'queue-paused'
@@ -159,6 +162,11 @@ function queueHold(state: AdmissionState, queue: string, running: number): Hold 
 function environmentHold(state: AdmissionState): Hold | undefined {
   if (state.environmentPaused) return 'environment-paused'
   return state.running >= state.burst ? 'environment-limit' : undefined
+}
+
+function executorHold(state: AdmissionState, sub: SubQueue | undefined): Hold | undefined {
+  const first = sub?.waiting.first()
+  return first && !state.mayStart(first) ? 'no-executor' : undefined
 }
 
 export type Held = { hold: Hold; running: number; limit: number } | { hold: 'rate-limit'; rate: RateLimit; nextAt: number }
@@ -176,7 +184,8 @@ export function holdOf(state: AdmissionState, queue: string, key: string, bucket
   const rate = bucket === undefined ? undefined : state.tokens.rateOf(bucket)
   if (bucket !== undefined && rate && sub?.waiting.lane(bucket)?.isAside)
     return { hold: 'rate-limit', rate, nextAt: state.tokens.nextAt(bucket) }
-  return environment && { hold: environment, running: state.running, limit: state.burst }
+  const held = environment ?? executorHold(state, sub)
+  return held && { hold: held, running: state.running, limit: state.burst }
 }
 
 /** Takes the next run out of its queue and occupies its slot; undefined when nothing may start. */
@@ -195,6 +204,8 @@ export function admitNext(state: AdmissionState, now: number): Waiting | undefin
       place(state, sub)
       continue
     }
+    // Held until `reconsider`: somebody asks for runs.
+    if (!state.mayStart(sub.waiting.first() as Waiting)) continue
     if (lane) state.tokens.take(lane.bucket, now)
     const admitted = sub.waiting.take() as Waiting
     state.pass = pass

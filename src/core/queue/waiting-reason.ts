@@ -59,6 +59,8 @@ function inQueue(run: WaitingRun, admission: AdmissionState): string {
       return 'the environment is paused'
     case 'queue-paused':
       return `queue ${queue} is paused`
+    case 'no-executor':
+      return `queued in ${queue}: no session of \`trigger.dev dev\` asks for runs`
     case 'environment-limit':
       return `environment limit: ${running} of ${limit} runs execute`
     case 'queue-limit':

@@ -18,6 +18,11 @@ export function machineOf(task: TaskDefinition): string {
   return preset && preset in machines ? preset : defaultMachine
 }
 
+export function machineNamed(preset = defaultMachine): { name: string; cpu: number; memory: number; centsPerMs: number } {
+  const found = machines[preset] ? preset : defaultMachine
+  return { name: found, ...(machines[found] as { cpu: number; memory: number; centsPerMs: number }) }
+}
+
 /** The platform's own task is in every version. */
 const plans: TaskDefinition = { id: planTask, filePath: '', entryPoint: '', retry: { maxAttempts: 1 }, host: 'isolate' }
 
@@ -87,15 +92,20 @@ export function buildExecution(input: ExecutionInput): Record<string, unknown> {
       slug: environment.projectRef,
       name: environment.projectName,
     },
-    machine: { name: machine, ...(machines[machine] ?? machines[defaultMachine]) },
+    machine: machineNamed(machine),
     ...(run.batchId ? { batch: { id: run.batchId } } : {}),
-    deployment: {
-      id: version.deploymentId,
-      shortCode: version.deploymentShortCode,
-      version: version.version,
-      runtime: version.runtime ?? 'node',
-      runtimeVersion: version.runtimeVersion ?? '24',
-    },
+    // What a dev session runs is not deployed.
+    ...(version.remote
+      ? {}
+      : {
+          deployment: {
+            id: version.deploymentId,
+            shortCode: version.deploymentShortCode,
+            version: version.version,
+            runtime: version.runtime ?? 'node',
+            runtimeVersion: version.runtimeVersion ?? '24',
+          },
+        }),
   }
 }
 

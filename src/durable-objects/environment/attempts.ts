@@ -1,12 +1,14 @@
 /** A run's attempts: into the queue, started under a lease, finished, retried, or lost by the platform. */
 
 import { parseDuration } from '../../contracts/durations.ts'
+import { planTask } from '../../contracts/plan.ts'
 import type { FinishInput, Packet, RpcResult, TaskDefinition, TaskRunError, WorkerVersion } from '../../contracts/rpc.ts'
 import { admitNext, release } from '../../core/queue/admission.ts'
 import { declaresQueue } from '../../core/queue/declared.ts'
 import { buildExecution, costOf, machineOf, taskOf } from '../../core/run/execution.ts'
 import { afterFreeze } from '../../core/run/freeze.ts'
 import { afterFailure, afterLoss } from '../../core/run/retry.ts'
+import { mergeSpans } from '../../core/run/spans.ts'
 import { isFinal, move } from '../../core/run/statuses.ts'
 import { readPackets, type StoredRun, writeResult } from '../../storage/run-table.ts'
 import { end, finalise } from './endings.ts'
@@ -14,7 +16,6 @@ import { applyFlushed } from './metadata.ts'
 import { queueId } from './queues.ts'
 import { optional, refusal, type Turn, value } from './state.ts'
 
-const spanBytes = 1_048_576
 const frozeError: TaskRunError = {
   type: 'INTERNAL_ERROR',
   code: 'MAX_DURATION_EXCEEDED',
@@ -71,6 +72,13 @@ export function startAttempt(turn: Turn, run: StoredRun, next: boolean): void {
     state.changed(run, now)
     return
   }
+  if (version.remote && run.task !== planTask) {
+    // Admission asked: only a question taken back within this very turn finds nobody.
+    if (turn.executors.remote.give(turn, run, version)) return
+    state.releaseSlot(run)
+    state.enqueue(run)
+    return
+  }
   if (run.version === undefined) {
     run.version = version.version
     run.machine ??= machineOf(task)
@@ -117,7 +125,7 @@ export function finish(turn: Turn, input: FinishInput): RpcResult<{ released: bo
   const run = state.live.get(input.runId)
   if (!run || run.engine.lease !== input.lease) return refusal('STALE_LEASE', 'This lease is not the current one.', 409)
   const stored = readPackets(state.sql, run.id)
-  const spans = cap([...stored.spans, ...input.spans])
+  const spans = mergeSpans([...stored.spans, ...input.spans])
   state.releaseExecutor(run)
   // It may have ended while the platform believed that it waits (a rejected Promise.race, a cancel).
   if (run.engine.resuming) state.withdraw(run)
@@ -170,6 +178,12 @@ export function finish(turn: Turn, input: FinishInput): RpcResult<{ released: bo
   writeResult(state.sql, run.id, { spans })
   run.machine = decision.machine ?? run.machine
   run.engine.restarted = undefined
+  if (run.engine.remote && decision.warm && run.engine.holdsSlot) {
+    // Its process waits for the delay and starts the next attempt itself.
+    turn.executors.remote.retryInPlace(turn, run)
+    state.changed(run, now)
+    return value({ released: true })
+  }
   run.engine.dueAt = decision.at
   // A run that failed while it waited has no slot to stay warm in.
   if (!decision.warm || !run.engine.holdsSlot) {
@@ -256,19 +270,4 @@ function goOn({ state, now }: Turn): void {
     state.enqueue(run)
     state.changed(run, now)
   }
-}
-
-function cap(spans: ReturnType<typeof readPackets>['spans']): ReturnType<typeof readPackets>['spans'] {
-  // The finished record of a span replaces the one sent when it started.
-  const byId = new Map(
-    spans.map((span) => [`${span.kind}:${span.spanId}:${span.kind === 'log' ? span.startTime + span.name : ''}`, span]),
-  )
-  let size = 0
-  const kept = []
-  for (const span of byId.values()) {
-    size += span.name.length + 200 + (span.attributes ? JSON.stringify(span.attributes).length : 0)
-    if (size > spanBytes) break
-    kept.push(span)
-  }
-  return kept
 }

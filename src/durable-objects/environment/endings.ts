@@ -12,7 +12,8 @@ export function cancel(turn: Turn, run: StoredRun, reason: string): void {
   if (isFinal(run.status)) return
   const error: TaskRunError = { type: 'STRING_ERROR', raw: reason }
   const stored = readPacketsOf(turn, run)
-  if (run.engine.lease === 0) {
+  // Given to a process that has not begun: what it begins later is refused.
+  if (run.engine.lease === 0 || run.status === 'DEQUEUED') {
     end(turn, run, 'CANCELED', error, stored.spans)
     return
   }

@@ -4,7 +4,8 @@ import { objectNames } from '../../contracts/objects.ts'
 import type { CompletedWaitpoint, RunExecutor, WorkerVersion } from '../../contracts/rpc.ts'
 import type { StoredRun } from '../../storage/run-table.ts'
 import { historyOf } from './archive.ts'
-import type { EnvironmentState, Turn } from './state.ts'
+import type { RemoteExecutors } from './remote.ts'
+import { type EnvironmentState, isRemote, type Turn } from './state.ts'
 import { completedWaitpoints, outcome } from './waits.ts'
 
 /** A start without an acknowledgement is superseded after this long (design §3.1.1). */
@@ -16,11 +17,13 @@ export class Executors {
   private readonly env: Env
   /** Reports a lease nobody serves any more. */
   private readonly onLost: (runId: string, lease: number, reason: string) => void
+  readonly remote: RemoteExecutors
   /** Leases whose start is under way: an executor that does not know them yet has not lost them. */
   private readonly starting = new Set<number>()
 
-  constructor(env: Env, onLost: (runId: string, lease: number, reason: string) => void) {
+  constructor(env: Env, remote: RemoteExecutors, onLost: (runId: string, lease: number, reason: string) => void) {
     this.env = env
+    this.remote = remote
     this.onLost = onLost
   }
 
@@ -84,6 +87,10 @@ export class Executors {
   }
 
   resume(turn: Turn, run: StoredRun): void {
+    if (isRemote(run)) {
+      this.remote.resume(turn, run)
+      return
+    }
     const { state } = turn
     const environment = state.identity
     if (!environment) return
@@ -102,6 +109,10 @@ export class Executors {
   }
 
   cancel(turn: Turn, run: StoredRun, reason: string): void {
+    if (isRemote(run)) {
+      this.remote.cancel(turn, run)
+      return
+    }
     const locator = turn.state.identity?.locator ?? ''
     const { lease, slot } = run.engine
     turn.state.effects.push(async () => {
@@ -114,6 +125,7 @@ export class Executors {
 
   /** The lease was taken away without a word of its executor: nothing new starts there until it says that the session is over. */
   release(turn: Turn, run: StoredRun): void {
+    if (isRemote(run)) return
     const { quarantine } = turn.state
     const { lease, slot } = run.engine
     quarantine.set(slot, (quarantine.get(slot) ?? new Set()).add(lease))
@@ -143,8 +155,9 @@ export class Executors {
   async findLost(state: EnvironmentState): Promise<{ runId: string; lease: number }[]> {
     const locator = state.identity?.locator ?? ''
     const bySlot = new Map<number, { runId: string; lease: number }[]>()
-    for (const { id, engine } of state.live.values()) {
-      if (engine.lease === 0 || this.starting.has(engine.lease)) continue
+    for (const run of state.live.values()) {
+      const { id, engine } = run
+      if (engine.lease === 0 || isRemote(run) || this.starting.has(engine.lease)) continue
       const held = bySlot.get(engine.slot) ?? []
       held.push({ runId: id, lease: engine.lease })
       bySlot.set(engine.slot, held)
@@ -161,7 +174,7 @@ export class Executors {
     return lost.flat()
   }
 
-  private async fromHistory(locator: string, waitpoint: CompletedWaitpoint): Promise<CompletedWaitpoint> {
+  async fromHistory(locator: string, waitpoint: CompletedWaitpoint): Promise<CompletedWaitpoint> {
     const { archivedRun: runId, ...known } = waitpoint
     if (!runId) return known
     const entry = await historyOf(this.env, locator, runId).get(runId)

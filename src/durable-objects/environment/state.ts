@@ -20,6 +20,7 @@ import type { Wait } from '../../core/queue/waiting-reason.ts'
 import { Creations } from '../../core/run/creations.ts'
 import { DebouncedRuns } from '../../core/run/debounce.ts'
 import { DueList, type HeldBack } from '../../core/run/due-list.ts'
+import { startWithinMs } from '../../core/run/snapshots.ts'
 import { isFinal } from '../../core/run/statuses.ts'
 import { isNewerVersion } from '../../core/run/versions.ts'
 import { putBatch, readBatch, readOpenBatches, recentBatches } from '../../storage/batch-table.ts'
@@ -55,6 +56,8 @@ export const slotCapacity = 8
 const slotMembers = 32
 /** Shards of runs that must be alone start here, so that they never meet a pooled one. */
 export const ownShardBase = 1_000_000
+/** The slot of a run that no RunDO executes. */
+export const remoteSlot = -1
 const leaseBlock = 10_000
 const operationsKept = 20_000
 /** A repeated request comes within seconds; after a reset, the runs of this long are looked through for it. */
@@ -119,6 +122,8 @@ export class EnvironmentState {
   private full = false
   private untilSizeCheck = 0
   private leasesReserved = 0
+  /** Is there somebody to give the run to? Set by who knows. */
+  mayStart: (run: StoredRun | undefined) => boolean = () => true
   readonly sql: SqlStorage
   private readonly concurrency: number
 
@@ -144,6 +149,7 @@ export class EnvironmentState {
     this.effects = []
     this.due = new DueList(this.heldBack)
     this.admission = newAdmission(this.concurrency, 2)
+    this.admission.mayStart = (item) => this.mayStart(this.live.get(item.id))
     this.identity = readSetting(this.sql, 'identity')
     this.version = readSetting(this.sql, 'version')
     this.keyEpoch = readSetting(this.sql, 'keyEpoch') ?? 0
@@ -164,7 +170,7 @@ export class EnvironmentState {
     for (const run of readLiveRuns(this.sql)) {
       this.live.set(run.id, run)
       this.rememberOperations(run)
-      this.remember(run)
+      this.remember(run, now)
     }
     this.rateLimits.planFirst(this.due, now)
     for (const batch of recentBatches<StoredBatch>(this.sql, batchesRecalled)) this.rememberKeys(batch)
@@ -183,9 +189,10 @@ export class EnvironmentState {
     for (const operation of [engine.operationId, ...(engine.debounce?.operations ?? [])]) this.operations.set(operation, id)
   }
 
-  private remember(run: StoredRun): void {
+  private remember(run: StoredRun, now: number): void {
     const { engine } = run
-    if (engine.lease > 0) this.join(run.id, engine.slot)
+    if (engine.lease > 0 && engine.slot !== remoteSlot) this.join(run.id, engine.slot)
+    else if (engine.lease > 0) this.due.add({ at: now + startWithinMs, kind: 'remote', id: run.id })
     if (run.status === 'DELAYED') this.debounced.add(run)
     if (engine.holdsSlot) occupy(this.admission, run.queue, run.concurrencyKey ?? '')
     else if (run.status === 'PENDING' && engine.dueAt === undefined) this.enqueue(run)
@@ -373,6 +380,7 @@ export class EnvironmentState {
   addVersion(version: WorkerVersion): void {
     putSetting(this.sql, `version:${version.version}`, version)
     this.versions.clear()
+    if (version.remote) putSetting(this.sql, `worker:${version.workerId}`, version.version)
     if (!version.externalId) return
     const known = readSetting<string>(this.sql, `external:${version.externalId}`)
     if (!known || isNewerVersion(version.version, known)) putSetting(this.sql, `external:${version.externalId}`, version.version)
@@ -391,6 +399,12 @@ export class EnvironmentState {
       const isOther = bucketOf(run, this.admission.tokens) !== this.rateLimits.bucketIn(run.id)
       if (isOther && run.status === 'PENDING' && this.withdraw(run)) this.enqueue(run)
     }
+  }
+  /** Of a session of the CLI. */
+  versionOfWorker(workerId: string): WorkerVersion | undefined {
+    if (this.version?.workerId === workerId) return this.version
+    const name = readSetting<string>(this.sql, `worker:${workerId}`)
+    return name ? this.versionNamed(name) : undefined
   }
   versionNamed(name: string): WorkerVersion | undefined {
     if (name === this.version?.version) return this.version
@@ -436,6 +450,10 @@ export class EnvironmentState {
     }
     return undefined
   }
+}
+
+export function isRemote({ engine }: StoredRun): boolean {
+  return engine.remote !== undefined && engine.lease > 0 && engine.slot === remoteSlot
 }
 
 function waiting(run: StoredRun, bucket: string | undefined): Waiting {

@@ -18,6 +18,7 @@ export function blockOn(turn: Turn, runId: string, wait: Wait): void {
   if (run.status === 'EXECUTING') {
     run.status = move(run.status, 'WAITING_TO_RESUME')
     state.releaseSlot(run)
+    turn.executors.remote.blocked(run)
   }
   state.changed(run, now)
   checkWaits(turn, run)
@@ -51,7 +52,11 @@ function isDone(state: EnvironmentState, wait: Wait, now: number): boolean {
 }
 
 /** What the runtime in the isolate is told when the run goes on (cli-engine-protocol §2.10). */
-export function completedWaitpoints(state: EnvironmentState, run: StoredRun, now: number): CompletedWaitpoint[] {
+export function completedWaitpoints(
+  state: EnvironmentState,
+  run: { engine: { waits: Wait[] } },
+  now: number,
+): CompletedWaitpoint[] {
   return run.engine.waits.flatMap((wait): CompletedWaitpoint[] => {
     if (wait.kind === 'run') return [runWaitpoint(state, wait.runId, now)]
     if (wait.kind === 'datetime') {

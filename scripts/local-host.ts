@@ -198,7 +198,9 @@ function miniflareOptions(options: HostOptions, start: Start): ConstructorParame
           modules: [{ type: 'ESModule', path: 'worker.js', contents: script }],
           modulesRoot: '/',
           compatibilityDate: /compatibility_date = "(.+)"/.exec(toml)?.[1],
-          compatibilityFlags: ['nodejs_compat'],
+          compatibilityFlags: [...(/compatibility_flags = \[(.+)\]/.exec(toml)?.[1] ?? '').matchAll(/"([^"]+)"/g)].map(
+            ([, flag]) => flag as string,
+          ),
           durableObjects: {
             DIRECTORY: object('DirectoryDO'),
             PROJECT: object('ProjectDO'),

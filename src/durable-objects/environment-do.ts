@@ -509,6 +509,8 @@ export class EnvironmentDO extends DurableObject<Env> implements EnvironmentObje
   }
 
   disconnectRuns(caller: Caller, runIds: string[]): Promise<RpcResult<{ cancelled: number }>> {
+    // What the session asked for last is not for anybody else.
+    this.executors.remote.closeAll()
     return this.as(caller, (turn) =>
       value({ cancelled: runIds.filter((id) => turn.executors.remote.disconnected(turn, id)).length }),
     )

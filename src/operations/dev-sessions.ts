@@ -124,7 +124,12 @@ export async function processVariables(
     TRIGGER_STREAM_URL: origin,
     TRIGGER_OTEL_EXPORTER_OTLP_ENDPOINT: telemetry,
     OTEL_EXPORTER_OTLP_ENDPOINT: telemetry,
+    // In batches, and with room for a burst: what does not fit is dropped by the exporter.
     TRIGGER_OTEL_BATCH_PROCESSING_ENABLED: '1',
+    TRIGGER_OTEL_LOG_MAX_QUEUE_SIZE: '20000',
+    TRIGGER_OTEL_LOG_MAX_EXPORT_BATCH_SIZE: '512',
+    TRIGGER_OTEL_SPAN_MAX_QUEUE_SIZE: '8192',
+    TRIGGER_OTEL_SPAN_MAX_EXPORT_BATCH_SIZE: '256',
     TRIGGER_REALTIME_STREAM_VERSION: 'v1',
     TRIGGER_ORG_ID: identity.organizationId,
     ...(identity.branchName ? { TRIGGER_PREVIEW_BRANCH: identity.branchName } : {}),

@@ -102,6 +102,11 @@ export class RemoteExecutors {
   /** A session that was built anew asks with its new worker at once. */
   workerRegistered(worker: string): void {
     this.asked.set(worker, Date.now())
+    this.closeAll()
+  }
+
+  /** Those who are still there ask again at once. */
+  closeAll(): void {
     for (const poll of [...this.polls]) poll.answer()
   }
 

@@ -53,8 +53,9 @@ export async function startDev(
   }
   child.stdout.on('data', take)
   child.stderr.on('data', take)
+  // Not `close`: a run's process may hold the output a little longer.
   const ended = new Promise<number | null>((done) =>
-    child.once('close', (code) => {
+    child.once('exit', (code) => {
       running.delete(child)
       done(code)
     }),

@@ -247,6 +247,19 @@ describe('a session of dev', () => {
     session = await startDev(endpoints, folder)
     expect((await finished(waiting.id)).output).toMatchObject({ greeting: 'BUILD two later' })
   })
+
+  it('ends on Ctrl-C, and its runs with it', async () => {
+    const running = await tasks.trigger('hangs', {})
+    await until(async () => (await runs.retrieve(running.id)).metadata?.stage === 'hanging', 'the task to hang')
+    expect(await session.stop('SIGINT')).toBe(0)
+    expect(['CANCELED', 'CRASHED']).toContain((await finished(running.id)).status)
+    const pat = { authorization: `Bearer ${endpoints.accessToken}` }
+    await until(
+      async () => !(await http('GET', `/api/v1/projects/${project.ref}/dev-status`, undefined, pat)).body.isConnected,
+      'the session to be gone',
+      30_000,
+    )
+  })
 })
 
 async function snapshot(runId: string): Promise<string> {

@@ -193,7 +193,7 @@ export class RemoteExecutors {
 
   start(turn: Turn, runId: string, on: string): RpcResult<StartedAttempt> {
     const { state, now } = turn
-    const run = state.live.get(runId)
+    const run = state.find(runId)
     const number = snapshotNumber(runId, on)
     const verdict = run && number !== undefined ? judgeStart(run, number) : 'stale'
     const version = run?.version ? state.versionNamed(run.version) : undefined

@@ -235,6 +235,10 @@ describe('the OpenAPI document', () => {
         'exportEnvironment',
       ],
       ...['platformNotifications', 'remoteBuildStatus', 'waitForDuration', 'waitForToken'],
+      // A dev session's: engine.test.ts.
+      ...['getDevConfig', 'openDevPresence', 'dequeueRuns', 'startDevAttempt', 'completeDevAttempt', 'getLatestSnapshot'],
+      ...['heartbeatDevRun', 'sendDebugLog', 'disconnectDevRuns', 'registerWorker', 'getWorker', 'getDevStatus'],
+      ...['exportTraces', 'exportLogs', 'exportMetrics'],
       // Only while one is at work: the bulk scenario does.
       'abortBulkAction',
       // Described by a neighbour that answers the same.

@@ -103,10 +103,13 @@ const schemas: Record<string, Schema> = {
 const own = `startSentence explainSentence startPlan listTasks waitForRunChange putRunCheckpoint listRunCheckpoints sendEvent
    listEventSubscriptions createEventSubscription deleteEventSubscription pauseEventSubscription resumeEventSubscription
    exportEnvironment importEnvironment`
+/** engine.test.ts acts as a dev session and holds its answers against the published schemas. */
+const engine = `getDevConfig openDevPresence dequeueRuns startDevAttempt completeDevAttempt getLatestSnapshot heartbeatDevRun
+   sendDebugLog disconnectDevRuns registerWorker getWorker getDevStatus exportTraces exportLogs exportMetrics`
 const unpublished = new Set(
   `health seedPlatform getTokenClaims createToken createPublicToken addRunTags listRunEvents downloadPacket uploadPacket
    uploadArtifact createDeployment platformNotifications archiveBranch regenerateKey pauseEnvironment
-   resumeEnvironment ${own}`.split(/\s+/),
+   resumeEnvironment ${engine} ${own}`.split(/\s+/),
 )
 
 const pat = { authorization: `Bearer ${endpoints.accessToken}` }

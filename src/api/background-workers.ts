@@ -89,9 +89,9 @@ export function backgroundWorkerRoutes(app: App): void {
       tag,
     },
     async (c) => {
+      const locator = await locatorOfRoute(c)
       if (c.req.param('tagName') !== 'current')
         throw new OperationError('NOT_FOUND', 'Only the worker named current can be read.')
-      const locator = await locatorOfRoute(c)
       const worker = await currentWorker(c.env, locator)
       const presented = worker ? presentWorker(worker) : await presentDeployed(c, locator)
       if (!presented)

@@ -5,6 +5,7 @@ import { OperationError } from '../contracts/errors.ts'
 import { limits } from '../contracts/limits.ts'
 import type { Caller, CompletedWaitpoint, Completion } from '../contracts/rpc.ts'
 import * as sessions from '../operations/dev-sessions.ts'
+import { heldJson } from './held.ts'
 import { defined } from './present-run.ts'
 import { environmentOf, originOf, readBody, readText } from './request.ts'
 import * as responses from './responses.ts'
@@ -106,11 +107,12 @@ export function devSessionRoutes(app: App): void {
       const { caller } = await developer(c)
       const { currentWorker } = await readBody(c, dequeueSchema)
       const pollId = c.req.header('x-trigger-request-idempotency-key') ?? crypto.randomUUID()
-      const gone = (): void => c.executionCtx.waitUntil(sessions.stopDequeue(c.env, caller, pollId).catch(() => {}))
-      c.req.raw.signal.addEventListener('abort', gone)
-      const runs = await sessions.dequeue(c.env, caller, currentWorker, pollId)
-      c.req.raw.signal.removeEventListener('abort', gone)
-      return c.json({ dequeuedMessages: runs.map((run) => presentDequeued(caller, run)) })
+      return heldJson(
+        sessions.dequeue(c.env, caller, currentWorker, pollId),
+        (runs) => ({ dequeuedMessages: runs.map((run) => presentDequeued(caller, run)) }),
+        [],
+        () => c.executionCtx.waitUntil(sessions.stopDequeue(c.env, caller, pollId).catch(() => {})),
+      )
     },
   )
 

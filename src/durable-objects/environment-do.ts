@@ -224,6 +224,7 @@ export class EnvironmentDO extends DurableObject<Env> implements EnvironmentObje
     const run = turn.state.live.get(due.id)
     if (due.kind === 'token') timeOutToken(turn, due.id)
     else if (due.kind === 'rate') turn.state.rateLimits.woken()
+    else if (due.kind === 'asked') reconsider(turn.state.admission)
     else if (due.kind === 'seal') abortUnsealed(turn, due.id)
     else if (!run) return
     else if (due.kind === 'ttl') expire(turn, run)

@@ -3,7 +3,7 @@ import { Heap } from '../heap.ts'
 
 export interface Due {
   at: number
-  kind: 'start' | 'ttl' | 'datetime' | 'token' | 'cancel' | 'seal' | 'leases' | 'archive' | 'bulk' | 'rate' | 'remote'
+  kind: 'start' | 'ttl' | 'datetime' | 'token' | 'cancel' | 'seal' | 'leases' | 'archive' | 'bulk' | 'rate' | 'remote' | 'asked'
   id: string
 }
 

@@ -38,6 +38,7 @@ import { completedWaitpoints } from './waits.ts'
 const runsPerPoll = 10
 /** A session asks again within a second; one that has not asked for this long is gone. */
 const askedWithinMs = 5_000
+const startedOverAtMost = 3
 /** For a caller that did not hear the answer and asks with the same id. */
 const answersKeptMs = 15_000
 /** A session counts as connected this long after it last asked; its question is held open for most of the time. */
@@ -54,6 +55,8 @@ export class RemoteExecutors {
   private readonly answered = new Map<string, { at: number; runs: DequeuedRun[] }>()
   /** Worker → when somebody last asked for its runs. */
   private readonly asked = new Map<string, number>()
+  /** When admission is asked again for runs whose session may be gone. */
+  private lookingAt = 0
   private readonly heard = new Map<string, number>()
   private readonly state: EnvironmentState
   private readonly telemetry: RemoteTelemetry
@@ -136,13 +139,28 @@ export class RemoteExecutors {
     const open = this.polls.filter((poll) => poll.room > 0)
     const own = open.findLast((poll) => poll.worker === wanted.workerId)
     if (own) return { poll: own, version: wanted }
-    const last = this.asked.get(wanted.workerId) ?? 0
-    if (last > Date.now() - askedWithinMs || this.polls.some((poll) => poll.worker === wanted.workerId)) return undefined
     const poll = open.at(-1)
-    if (!poll) return undefined
+    if (!poll || this.polls.some((each) => each.worker === wanted.workerId)) return undefined
+    const goneAt = (this.asked.get(wanted.workerId) ?? 0) + askedWithinMs
+    if (goneAt > Date.now()) {
+      this.lookAgain(goneAt)
+      return undefined
+    }
     if (run.version ?? run.engine.lockToVersion) return { poll, version: wanted }
     const version = this.state.versionOfWorker(poll.worker)
     return version && taskOf(version, run.task) ? { poll, version } : undefined
+  }
+
+  private isAsked(worker: string): boolean {
+    const last = this.asked.get(worker) ?? 0
+    return last > Date.now() - askedWithinMs || this.polls.some((poll) => poll.worker === worker)
+  }
+
+  /** Whoever asks now may get it, once its own session is gone. */
+  private lookAgain(at: number): void {
+    if (this.lookingAt >= at) return
+    this.lookingAt = at
+    this.state.due.add({ at, kind: 'asked', id: '' })
   }
 
   /** Admitted: the run goes out with the answer to a question. False when the question was taken back meanwhile. */
@@ -256,7 +274,11 @@ export class RemoteExecutors {
   private startOver(turn: Turn, run: StoredRun, { error }: Completion): boolean {
     const { state, now } = turn
     const isGone = error?.type === 'INTERNAL_ERROR' && error.code === 'COULD_NOT_FIND_EXECUTOR'
-    if (!isGone || isFinal(run.status) || !state.version?.remote || state.version.version === run.version) return false
+    if (!isGone || isFinal(run.status) || !state.version?.remote) return false
+    // The current build is with nobody, or the run goes in circles: that is an error to be seen.
+    const isCurrent = state.version.version === run.version && this.isAsked(state.version.workerId)
+    if (isCurrent || run.engine.lost >= startedOverAtMost) return false
+    run.engine.lost += 1
     run.version = undefined
     run.engine.lockToVersion = undefined
     run.attemptNumber -= 1
@@ -340,6 +362,8 @@ export class RemoteExecutors {
     if (run.status === 'DEQUEUED') {
       if (remote.dequeuedWith === remote.snapshot) {
         remote.snapshot += 1
+        // Bound by being given to a session that may be gone.
+        if (run.startedAt === undefined) run.version = undefined
         this.backIntoQueue(turn, run, 'the session that took it did not start it')
         state.changed(run, now)
       }

@@ -75,6 +75,7 @@ const rules: Record<string, Rule> = {
     scopes: () => [`trigger:tasks:${task}`, 'trigger:tasks', `write:tasks:${task}`, 'write:tasks', 'admin'],
   },
   explainSentence: { body: { strings: ['add one'], values: [] }, scopes: () => ['read:tasks', 'read:all', 'admin'] },
+  listTasks: { scopes: () => ['read:tasks', 'read:all', 'admin'] },
   getRunPacket: { path: () => `/api/v1/runs/${ids.run}/packets/payload`, scopes: readsRun },
   getRunTrace: { path: () => `/api/v1/runs/${ids.run}/trace`, scopes: readsRun },
   listRunEvents: { path: () => `/api/v1/runs/${ids.run}/events`, scopes: readsRun },

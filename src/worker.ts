@@ -26,6 +26,8 @@ export { SchedulerDO } from './durable-objects/scheduler-do.ts'
 export { TaskDO } from './durable-objects/task-do.ts'
 
 const app = createApp()
+// Evaluated when the first agent comes: most isolates never meet one.
+app.all('/mcp', async (c) => (await import('./mcp/server.ts')).serveMcp(c.req.raw, c.env))
 
 export default {
   fetch: (request: Request, env: Env, ctx: ExecutionContext) =>

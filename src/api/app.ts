@@ -50,7 +50,8 @@ export function createApp(): App {
       'x-trigger-jwt, x-trigger-jwt-claims, x-ratelimit-limit, x-ratelimit-remaining, x-ratelimit-reset, x-should-retry',
     )
   })
-  app.use('/api/*', rateLimit())
+  const limited = rateLimit()
+  for (const path of ['/api/*', '/mcp']) app.use(path, limited)
   app.openAPIRegistry.registerComponent('securitySchemes', 'bearer', { type: 'http', scheme: 'bearer' })
   platformRoutes(app)
   triggerRoutes(app)

@@ -7,7 +7,7 @@ import { currentTasks } from '../operations/tasks.ts'
 import * as responses from './client-responses.ts'
 import { iso, presentDetail } from './present-run.ts'
 import * as queries from './queries.ts'
-import { environmentOf, isModern, originOf, queryError, readText } from './request.ts'
+import { environmentOf, isModern, originOf, queryError, readText, requireScope } from './request.ts'
 import { type App, type Ctx, route } from './route.ts'
 import { readableRun } from './runs.ts'
 
@@ -97,7 +97,8 @@ export function runProgressRoutes(app: App): void {
       tag: 'tasks',
     },
     async (c) => {
-      const { caller } = await environmentOf(c)
+      const { principal, caller } = await environmentOf(c)
+      requireScope(c, principal)
       const { version, tasks } = await currentTasks(c.env, caller)
       return c.json({ data: tasks, ...(version ? { version } : {}) })
     },

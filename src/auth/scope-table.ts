@@ -19,6 +19,7 @@ export const scopeTable: Readonly<Record<string, Rule>> = {
   // A schedule or a subscription is more than a run: sentences that make one need a full key.
   startSentence: ['trigger:tasks:{task}'],
   explainSentence: ['read:tasks'],
+  listTasks: ['read:tasks'],
   startPlan: ['trigger:tasks:{task}'],
   // Of several tasks each one is needed.
   batchTriggerV1: batchTrigger,

@@ -2,6 +2,7 @@
 import { sha256Hex } from '../auth/crypto.ts'
 import type { Env } from '../contracts/bindings.ts'
 import { OperationError } from '../contracts/errors.ts'
+import type { ScheduleRecord } from '../contracts/objects.ts'
 import type { Caller } from '../contracts/rpc.ts'
 import type { NotUnderstood, Sentence, Understanding, UnderstoodEvent, UnderstoodSchedule } from '../contracts/sentence.ts'
 import type { TriggerBody } from '../contracts/trigger.schema.ts'
@@ -42,7 +43,7 @@ export async function start(
   allow(understood)
   if (understood.kind === 'schedule') {
     refuseOptions(options, 'a schedule')
-    return { kind: 'schedule', id: await schedule(env, caller, understood), understood }
+    return { kind: 'schedule', id: (await scheduleTask(env, caller, understood)).id, understood }
   }
   if (understood.kind === 'event') {
     refuseOptions(options, 'an event')
@@ -64,10 +65,14 @@ function refuseOptions(options: TriggerBody['options'], what: string): void {
   if (name) throw new OperationError('INVALID_REQUEST', `Option ${name} is for a run; the sentence makes ${what}.`)
 }
 
-/** The same sentence said again, as when a program starts again, is the schedule there is. */
-async function schedule(env: Env, caller: Caller, { task, cron, timezone, payload }: UnderstoodSchedule): Promise<string> {
+/** The same one made again, as when a program starts again, is the schedule there is. */
+export async function scheduleTask(
+  env: Env,
+  caller: Caller,
+  { task, cron, timezone, payload }: Pick<UnderstoodSchedule, 'task' | 'cron' | 'timezone' | 'payload'>,
+): Promise<ScheduleRecord> {
   const key = `sentence:${await sha256Hex(JSON.stringify([task, cron, timezone, payload]))}`
-  return (await createSentenceSchedule(env, caller.environment, { task, cron, timezone, payload }, key)).id
+  return createSentenceSchedule(env, caller.environment, { task, cron, timezone, payload }, key)
 }
 
 async function subscription(env: Env, caller: Caller, { task, event, filter, payload }: UnderstoodEvent): Promise<string> {

@@ -13,7 +13,13 @@ export function installClient(project: string): string {
   const { name, version, type, exports } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
   writeFileSync(
     join(fresh, 'package.json'),
-    JSON.stringify({ name, version, type, exports: { '.': exports['.'] }, sideEffects: false }),
+    JSON.stringify({
+      name,
+      version,
+      type,
+      exports: { '.': exports['.'], './mcp': exports['./mcp'], './agents': exports['./agents'] },
+      sideEffects: false,
+    }),
   )
   execFileSync(process.execPath, ['scripts/build-client.ts', join(fresh, 'dist')], { cwd: root, stdio: 'pipe' })
   rmSync(folder, { recursive: true, force: true })

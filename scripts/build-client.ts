@@ -25,8 +25,9 @@ export function buildClient(folder: string): void {
     'skipLibCheck',
   ]
   const args = [...flags.map((name) => `--${name}`), ...Object.entries(options).flatMap(([name, value]) => [`--${name}`, value])]
+  const entries = ['src/index.ts', 'src/mcp/index.ts', 'src/adapters/agents/index.ts'].map((entry) => join(root, entry))
   const tsc = join(root, 'node_modules/typescript/bin/tsc')
-  const result = spawnSync(process.execPath, [tsc, ...args, join(root, 'src/index.ts')], { cwd: root, encoding: 'utf8' })
+  const result = spawnSync(process.execPath, [tsc, ...args, ...entries], { cwd: root, encoding: 'utf8' })
   if (result.status !== 0) throw new Error(`The client does not compile.\n${result.stdout}${result.stderr}`)
   for (const name of readdirSync(out, { recursive: true, encoding: 'utf8' })) {
     if (!name.endsWith('.d.ts') || name === 'worker.d.ts') continue

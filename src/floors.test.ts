@@ -28,6 +28,7 @@ const allowed: Record<string, string[]> = {
   // The npm client: of the core only what reads plans.
   client: ['contracts', 'core'],
   runtime: ['contracts', 'core', 'client'],
+  adapters: ['contracts', 'client'],
 }
 
 const forbiddenNames = ['utils.ts', 'helpers.ts', 'common.ts', 'types.ts', 'misc.ts']

@@ -41,6 +41,20 @@ export const understanding = z
 export const startedSentence = z
   .object({ kind: z.enum(['run', 'schedule', 'event']), id: z.string(), understood: understanding, run: run.optional() })
   .openapi('StartedSentence')
+const bulkUnderstanding = z.object({
+  kind: z.literal('bulk'),
+  action: z.enum(['replay', 'cancel']),
+  filter: anyObject,
+  inWords: z.string(),
+})
+export const operated = z
+  .discriminatedUnion('kind', [
+    z.object({ kind: z.literal('bulk'), id: z.string(), understood: bulkUnderstanding }),
+    z.object({ kind: z.literal('run'), id: z.string(), understood: understanding }),
+    z.object({ kind: z.literal('schedule'), id: z.string(), understood: understanding }),
+    z.object({ kind: z.literal('event'), id: z.string(), understood: understanding }),
+  ])
+  .openapi('Operated')
 export const startedPlan = z
   .object({ kind: z.literal('plan'), id: z.string(), stages: z.array(understanding), run: run.optional() })
   .openapi('StartedPlan')

@@ -7,6 +7,7 @@ import type { Caller } from '../contracts/rpc.ts'
 import { isFinalStatus } from '../contracts/statuses.ts'
 import { triggerOptionsSchema } from '../contracts/trigger.schema.ts'
 import type { EnvironmentPrincipal } from '../operations/authenticate.ts'
+import { operate } from '../operations/operate.ts'
 import { startPlan } from '../operations/plans.ts'
 import { waitForRun } from '../operations/runs.ts'
 import * as sentences from '../operations/sentences.ts'
@@ -79,6 +80,24 @@ export function sentenceRoutes(app: App): void {
       requireScope(c, principal)
       const body = await readBody(c, sentence, { maxBytes: limits.sentenceBytes })
       return c.json(await sentences.explain(c.env, caller, complete(body)))
+    },
+  )
+
+  route(
+    app,
+    {
+      method: 'post',
+      path: '/api/v1/sentences/operate',
+      operationId: 'operate',
+      summary: 'Do what an agent asks for in a sentence: also cancel or replay the runs it describes',
+      response: responses.operated,
+      tag,
+      body: sentence,
+    },
+    async (c) => {
+      const { principal, caller } = await environmentOf(c)
+      const body = await readBody(c, sentence, { maxBytes: limits.sentenceBytes })
+      return c.json(await operate(c.env, caller, complete(body), triggerContext(c, principal)))
     },
   )
 

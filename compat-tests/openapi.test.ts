@@ -207,6 +207,8 @@ describe('the OpenAPI document', () => {
     await described('POST', '/api/v1/sentences/explain', { strings: ['every day at 3am, add one'], values: [] })
     await described('POST', '/api/v1/sentences/explain', { strings: ['when an order is placed, add one'], values: [] })
     await described('POST', '/api/v1/sentences/explain', { strings: ['juggle seven geese'], values: [] })
+    await described('POST', '/api/v1/sentences/operate', { strings: ['retry all failed nobody jobs from yesterday'], values: [] })
+    await described('POST', '/api/v1/sentences/operate', { strings: ['juggle seven geese'], values: [] })
     await described('POST', '/api/v1/sentences', { ...sentence, wait: 20 })
     const plan = await described('POST', '/api/v1/plans', { plan: { $run: sentence }, wait: 20 })
     await described('GET', `/api/v1/runs/${plan.id}/changes`)

@@ -234,7 +234,13 @@ describe('README.md', { timeout: 300_000 }, () => {
 
   it('has no block that was left out above', () => {
     // Needs tasks such as these: sentences.test.ts runs it.
-    block("import { trigger } from 'trigger.do'")
+    block("import { trigger } from 'trigger.do'\n\nconst")
+    // agents.test.ts runs both; dev.test.ts the command, with the CLI of the repository.
+    block("import { trigger } from 'trigger.do'\nimport { defineTool")
+    block("import { ralph } from 'trigger.do/agents'")
+    expect(commands(block('npx trigger.dev@4.8.3 dev').text)).toEqual(['npx trigger.dev@4.8.3 dev'])
+    const { mcpServers } = JSON.parse(block('{\n  "mcpServers"').text) as { mcpServers: { jobs: { url: string } } }
+    expect(new URL(mcpServers.jobs.url).pathname).toBe('/mcp')
     expect(blocks.filter((candidate) => !used.has(candidate)).map(({ text }) => text)).toEqual([])
     expect(blocks.length).toBeGreaterThan(10)
   })

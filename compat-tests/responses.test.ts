@@ -100,7 +100,7 @@ const schemas: Record<string, Schema> = {
 
 /** Without a published schema, or read by the CLI with one that each deploy of this suite passes. */
 /** Routes of trigger.do's own, which no SDK of Trigger.dev knows; openapi.test.ts holds their answers against the document. */
-const own = `startSentence explainSentence startPlan listTasks waitForRunChange putRunCheckpoint listRunCheckpoints sendEvent
+const own = `operate startSentence explainSentence startPlan listTasks waitForRunChange putRunCheckpoint listRunCheckpoints sendEvent
    listEventSubscriptions createEventSubscription deleteEventSubscription pauseEventSubscription resumeEventSubscription
    exportEnvironment importEnvironment`
 /** engine.test.ts acts as a dev session and holds its answers against the published schemas. */

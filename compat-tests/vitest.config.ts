@@ -8,7 +8,7 @@ export default defineConfig({
     exclude: ['**/node_modules/**', 'fixtures/**'],
     globalSetup: ['./platform.ts'],
     // Scenarios mostly wait; files share one platform on the same cores.
-    maxWorkers: 2,
+    maxWorkers: 3,
     testTimeout: 180_000,
     hookTimeout: 180_000,
   },

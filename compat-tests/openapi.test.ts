@@ -241,6 +241,8 @@ describe('the OpenAPI document', () => {
       ...['getDevConfig', 'openDevPresence', 'dequeueRuns', 'startDevAttempt', 'completeDevAttempt', 'getLatestSnapshot'],
       ...['heartbeatDevRun', 'sendDebugLog', 'disconnectDevRuns', 'registerWorker', 'getWorker', 'getDevStatus'],
       ...['exportTraces', 'exportLogs', 'exportMetrics'],
+      // login.test.ts.
+      ...['askForLogin', 'exchangeLogin'],
       // Only while one is at work: the bulk scenario does.
       'abortBulkAction',
       // Described by a neighbour that answers the same.

@@ -10,6 +10,7 @@ import { environmentVariableRoutes } from './envvars.ts'
 import { handleError, unanswered } from './error-handler.ts'
 import { eventRoutes } from './events.ts'
 import { exportRoutes } from './exports.ts'
+import { loginRoutes } from './login.ts'
 import { packetRoutes } from './packets.ts'
 import { platformRoutes } from './platform.ts'
 import { projectRoutes } from './projects.ts'
@@ -70,6 +71,7 @@ export function createApp(): App {
   exportRoutes(app)
   deploymentRoutes(app)
   projectRoutes(app)
+  loginRoutes(app)
   devSessionRoutes(app)
   backgroundWorkerRoutes(app)
   telemetryRoutes(app)

@@ -517,3 +517,10 @@ export const worker = z.object({
   }),
   urls: z.object({ runs: z.string() }),
 })
+
+export const authorizationCode = z.object({
+  url: z.url(),
+  authorizationCode: z.string(),
+  approval: z.enum(['callback', 'paste']),
+})
+export const loginToken = z.object({ token: z.object({ token: z.string(), obfuscatedToken: z.string() }).nullable() })

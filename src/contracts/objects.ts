@@ -378,6 +378,22 @@ export interface TaskObject {
   currentWorker(): Promise<BackgroundWorkerRecord | null>
 }
 
+export type LoginState = 'open' | 'approved' | 'used' | 'locked' | 'expired'
+/** A login of the CLI: see core/login. */
+export interface LoginRecord {
+  /** Base64url of the SHA-256 of the CLI's verifier. */
+  challenge: string
+  /** The browser goes back to the CLI on this port of its machine; without one, the user copies the code. */
+  callbackPort?: number
+  createdAt: number
+  /** What the CLI said of itself, for the person who approves. */
+  client: { name: string; address?: string }
+  /** Wrong tokens on the page, wrong codes and verifiers of the CLI. */
+  wrong: number
+  approved?: { userId: string; codeHash: string }
+  usedAt?: number
+}
+
 /** DirectoryDO: who and where; never on the path of a warm request. */
 export interface DirectoryObject {
   /** First start: creates the owner with this token's hash if there is none. Idempotent. */
@@ -401,6 +417,20 @@ export interface DirectoryObject {
   listTimers(): Promise<{ name: string; notedAt: number }[]>
   /** Only if it was not noted again since. */
   forgetTimers(name: string, notedAt: number): Promise<void>
+  /** False when too many are open. The id is the hash of the code the CLI holds. */
+  openLogin(
+    id: string,
+    request: { challenge: string; callbackPort?: number; client: { name: string; address?: string } },
+  ): Promise<boolean>
+  readLogin(id: string): Promise<{ state: LoginState; login?: LoginRecord }>
+  /** By whoever has the token of this hash; none, or an unknown one, counts as a wrong try. */
+  approveLogin(id: string, tokenHash: string | undefined, codeHash: string): Promise<{ state: LoginState; callbackPort?: number }>
+  /** `token`: the token of this hash is the approver's from now on. */
+  exchangeLogin(
+    id: string,
+    proof: { challenge: string; codeHash: string } | undefined,
+    tokenHash: string,
+  ): Promise<'token' | 'wait' | 'wrong' | 'over'>
 }
 export interface ProjectSummary {
   id: string

@@ -5,9 +5,13 @@
 import { DurableObject } from 'cloudflare:workers'
 import type { Env } from '../contracts/bindings.ts'
 import { randomText } from '../contracts/ids.ts'
-import type { DirectoryObject, ProjectSummary } from '../contracts/objects.ts'
+import type { DirectoryObject, LoginRecord, LoginState, ProjectSummary } from '../contracts/objects.ts'
+import { judgeProof, loginMs, type Proof, stateOf } from '../core/login/login.ts'
 
 type Row = Record<string, SqlStorageValue>
+
+/** Anybody may ask for a login: this many at a time. */
+const openLoginsAtMost = 1_000
 
 export class DirectoryDO extends DurableObject<Env> implements DirectoryObject {
   private sql: SqlStorage
@@ -23,6 +27,7 @@ export class DirectoryDO extends DurableObject<Env> implements DirectoryObject {
         owner_user_id TEXT NOT NULL, created_at INTEGER NOT NULL);
       CREATE TABLE IF NOT EXISTS locators (locator TEXT PRIMARY KEY, project_id TEXT NOT NULL);
       CREATE TABLE IF NOT EXISTS timers (environment TEXT PRIMARY KEY, noted_at INTEGER NOT NULL);
+      CREATE TABLE IF NOT EXISTS logins (id TEXT PRIMARY KEY, created_at INTEGER NOT NULL, record TEXT NOT NULL);
       CREATE TABLE IF NOT EXISTS late_timers (name TEXT PRIMARY KEY, not_before INTEGER NOT NULL, noted_at INTEGER NOT NULL);
     `)
   }
@@ -103,6 +108,64 @@ export class DirectoryDO extends DurableObject<Env> implements DirectoryObject {
   async forgetTimers(name: string, notedAt: number): Promise<void> {
     this.sql.exec('DELETE FROM timers WHERE environment = ? AND noted_at = ?', name, notedAt)
     this.sql.exec('DELETE FROM late_timers WHERE name = ? AND noted_at = ?', name, notedAt)
+  }
+
+  async openLogin(id: string, request: Pick<LoginRecord, 'challenge' | 'callbackPort' | 'client'>): Promise<boolean> {
+    const now = Date.now()
+    this.sql.exec('DELETE FROM logins WHERE created_at < ?', now - loginMs)
+    const open = this.first('SELECT count(*) AS count FROM logins')?.count as number
+    if (open >= openLoginsAtMost) return false
+    const record: LoginRecord = { ...request, createdAt: now, wrong: 0 }
+    this.sql.exec('INSERT INTO logins VALUES (?, ?, ?)', id, now, JSON.stringify(record))
+    return true
+  }
+
+  async readLogin(id: string): Promise<{ state: LoginState; login?: LoginRecord }> {
+    const login = this.login(id)
+    return { state: stateOf(login, Date.now()), ...(login ? { login } : {}) }
+  }
+
+  async approveLogin(
+    id: string,
+    tokenHash: string | undefined,
+    codeHash: string,
+  ): Promise<{ state: LoginState; callbackPort?: number }> {
+    const login = this.login(id)
+    const state = stateOf(login, Date.now())
+    if (!login || state !== 'open') return { state: state === 'approved' ? 'used' : state }
+    const user = tokenHash === undefined ? undefined : this.first('SELECT user_id FROM tokens WHERE hash = ?', tokenHash)
+    if (user) login.approved = { userId: user.user_id as string, codeHash }
+    else login.wrong += 1
+    this.putLogin(id, login)
+    return {
+      state: stateOf(login, Date.now()),
+      ...(login.callbackPort === undefined ? {} : { callbackPort: login.callbackPort }),
+    }
+  }
+
+  async exchangeLogin(id: string, proof: Proof | undefined, tokenHash: string): Promise<'token' | 'wait' | 'wrong' | 'over'> {
+    return this.ctx.storage.transactionSync(() => {
+      const login = this.login(id)
+      const now = Date.now()
+      const verdict = judgeProof(login, proof, now)
+      if (!login) return verdict
+      if (verdict === 'wrong') login.wrong += 1
+      if (verdict === 'token') {
+        login.usedAt = now
+        this.sql.exec('INSERT INTO tokens VALUES (?, ?, ?)', tokenHash, login.approved?.userId as string, now)
+      }
+      if (verdict === 'wrong' || verdict === 'token') this.putLogin(id, login)
+      return verdict
+    })
+  }
+
+  private login(id: string): LoginRecord | undefined {
+    const row = this.first('SELECT record FROM logins WHERE id = ?', id)
+    return row ? JSON.parse(row.record as string) : undefined
+  }
+
+  private putLogin(id: string, login: LoginRecord): void {
+    this.sql.exec('UPDATE logins SET record = ? WHERE id = ?', JSON.stringify(login), id)
   }
 
   private insertProject(ref: string, userId: string, name: string): ProjectSummary {

@@ -29,11 +29,11 @@ async function session(
   args: string[] = [],
   apiUrl = platform.endpoints.apiUrl,
   made = makeProject({ 'src/t.ts': source(greeting) }),
-): Promise<{ dev: DevSession; project: Project; folder: string }> {
+): Promise<{ dev: DevSession; project: Project; made: { folder: string; ref: string } }> {
   const endpoints = { ...platform.endpoints, apiUrl }
   const project = await environmentKey(platform.endpoints, made.folder, 'dev')
   const dev = await startDev(endpoints, made.folder, args)
-  return { dev, project, folder: made.folder }
+  return { dev, project, made }
 }
 function use({ secretKey }: Project, branch?: string): void {
   configure({
@@ -44,9 +44,14 @@ function use({ secretKey }: Project, branch?: string): void {
 }
 
 describe('dev', () => {
+  const ref = (): string => first.made.ref
+  const beside = (greeting: string): ReturnType<typeof makeProject> =>
+    makeProject({ 'src/t.ts': source(greeting), 'trigger.config.ts': `project: '${ref()}', dirs: ['./src'], maxDuration: 60` })
+  let first: Awaited<ReturnType<typeof session>>
+
   it('goes on when the platform is killed in the middle of its runs', { timeout: 200_000 }, async () => {
-    const { dev, project } = await session('hello')
-    use(project)
+    first = await session('from the first')
+    use(first.project)
     const working = await tasks.trigger('works', { seconds: 6 })
     const waiting = await tasks.trigger('waits', {})
     await hasStatus(working.id, 'EXECUTING')
@@ -59,9 +64,33 @@ describe('dev', () => {
       { status: 'COMPLETED', output: 'waited', attemptCount: 1 },
     ])
     const after = await tasks.trigger('hello', {})
-    expect((await finished(after.id)).output).toBe('hello')
-    await dev.until(/Connection was restored/)
-    await dev.stop()
+    expect((await finished(after.id)).output).toBe('from the first')
+    await first.dev.until(/Connection was restored/)
+  })
+
+  it('keeps two sessions on two branches apart', { timeout: 200_000 }, async () => {
+    const branch = unique('feature').toLowerCase()
+    const onBranch = await session('', ['--branch', branch], undefined, beside('from the branch'))
+    use(first.project)
+    const trunk = await Promise.all([1, 2, 3].map(() => tasks.trigger('hello', {})))
+    for (const { id } of trunk) expect((await finished(id)).output).toBe('from the first')
+    use(onBranch.project, branch)
+    const there = await Promise.all([1, 2, 3].map(() => tasks.trigger('hello', {})))
+    for (const { id } of there) expect((await finished(id)).output).toBe('from the branch')
+    await onBranch.dev.stop()
+  })
+
+  it('of two on one environment the newest gets what is new; when it is gone, the other goes on', {
+    timeout: 200_000,
+  }, async () => {
+    const newer = await session('', [], undefined, beside('from the newer'))
+    use(first.project)
+    for (let round = 0; round < 3; round++)
+      expect((await finished((await tasks.trigger('hello', {})).id)).output).toBe('from the newer')
+    await newer.dev.stop()
+    const left = await tasks.trigger('hello', {})
+    expect(await finished(left.id, 90_000)).toMatchObject({ status: 'COMPLETED', output: 'from the first' })
+    await first.dev.stop()
   })
 
   it('works without its socket and its presence, more slowly', { timeout: 200_000 }, async () => {
@@ -80,45 +109,6 @@ describe('dev', () => {
     expect((await finished(works.id)).status).toBe('CANCELED')
     await dev.stop()
     proxy.close()
-  })
-
-  it('keeps two sessions on two branches apart', { timeout: 200_000 }, async () => {
-    const branch = unique('feature').toLowerCase()
-    const made = makeProject({ 'src/t.ts': source('from the branch') })
-    const other = makeProject({
-      'src/t.ts': source('from the trunk'),
-      'trigger.config.ts': `project: '${made.ref}', dirs: ['./src'], maxDuration: 60`,
-    })
-    const [onBranch, onTrunk] = [
-      await session('', ['--branch', branch], undefined, made),
-      await session('', [], undefined, other),
-    ]
-    use(onTrunk.project)
-    const trunk = await Promise.all([1, 2, 3].map(() => tasks.trigger('hello', {})))
-    for (const { id } of trunk) expect((await finished(id)).output).toBe('from the trunk')
-    use(onBranch.project, branch)
-    const there = await Promise.all([1, 2, 3].map(() => tasks.trigger('hello', {})))
-    for (const { id } of there) expect((await finished(id)).output).toBe('from the branch')
-    await Promise.all([onBranch.dev.stop(), onTrunk.dev.stop()])
-  })
-
-  it('of two on one environment the newest gets what is new; when it is gone, the other goes on', {
-    timeout: 200_000,
-  }, async () => {
-    const made = makeProject({ 'src/t.ts': source('from the older') })
-    const other = makeProject({
-      'src/t.ts': source('from the newer'),
-      'trigger.config.ts': `project: '${made.ref}', dirs: ['./src'], maxDuration: 60`,
-    })
-    const older = await session('', [], undefined, made)
-    const newer = await session('', [], undefined, other)
-    use(older.project)
-    for (let round = 0; round < 3; round++)
-      expect((await finished((await tasks.trigger('hello', {})).id)).output).toBe('from the newer')
-    await newer.dev.stop()
-    const left = await tasks.trigger('hello', {})
-    expect(await finished(left.id, 90_000)).toMatchObject({ status: 'COMPLETED', output: 'from the older' })
-    await older.dev.stop()
   })
 })
 

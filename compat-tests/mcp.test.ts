@@ -191,9 +191,13 @@ describe('a public token', () => {
       'list_runs',
       'wait_for_run',
     ])
-    expect(await namesOf(await connect(await tokenWith(['trigger:tasks:cleanup'])))).toEqual(['run_sentence', 'trigger_task'])
+    expect(await namesOf(await connect(await tokenWith(['trigger:tasks:cleanup'])))).toEqual([
+      'replay_run',
+      'run_sentence',
+      'trigger_task',
+    ])
     expect(await namesOf(await connect(await tokenWith(['read:tasks', 'write:tasks'])))).toEqual(
-      all.filter((name) => !['create_schedule', 'list_schedules', 'replay_run'].includes(name)),
+      all.filter((name) => !['create_schedule', 'list_schedules'].includes(name)),
     )
     expect(await namesOf(await connect(await tokenWith([])))).toEqual([])
   })

@@ -243,6 +243,8 @@ describe('the OpenAPI document', () => {
       ...['exportTraces', 'exportLogs', 'exportMetrics'],
       // login.test.ts.
       ...['askForLogin', 'exchangeLogin'],
+      // cli-mcp.test.ts, realtime.test.ts.
+      ...['createEnvironmentToken', 'subscribeToRun'],
       // Only while one is at work: the bulk scenario does.
       'abortBulkAction',
       // Described by a neighbour that answers the same.

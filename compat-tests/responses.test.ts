@@ -105,7 +105,7 @@ const own = `operate startSentence explainSentence startPlan listTasks waitForRu
    exportEnvironment importEnvironment`
 /** engine.test.ts acts as a dev session and holds its answers against the published schemas. */
 const engine = `getDevConfig openDevPresence dequeueRuns startDevAttempt completeDevAttempt getLatestSnapshot heartbeatDevRun
-   sendDebugLog disconnectDevRuns registerWorker getWorker getDevStatus exportTraces exportLogs exportMetrics askForLogin exchangeLogin`
+   sendDebugLog disconnectDevRuns registerWorker getWorker getDevStatus exportTraces exportLogs exportMetrics askForLogin exchangeLogin createEnvironmentToken subscribeToRun`
 const unpublished = new Set(
   `health seedPlatform getTokenClaims createToken createPublicToken addRunTags listRunEvents downloadPacket uploadPacket
    uploadArtifact createDeployment platformNotifications archiveBranch regenerateKey pauseEnvironment

@@ -65,6 +65,7 @@ const rules: Record<string, Rule> = {
     scopes: () => ['read:runs', 'read:tasks', `read:tasks:${task}`, 'admin'],
   },
   retrieveRun: { path: () => `/api/v3/runs/${ids.run}`, scopes: readsRun },
+  subscribeToRun: { path: () => `/realtime/v1/runs/${ids.run}?offset=-1`, scopes: readsRun },
   waitForRunChange: { path: () => `/api/v1/runs/${ids.run}/changes`, scopes: readsRun },
   startSentence: {
     body: { strings: ['add one with n ', ''], values: [1] },
@@ -82,6 +83,10 @@ const rules: Record<string, Rule> = {
   getRunSpan: { path: () => `/api/v1/runs/${ids.run}/spans/0000000000000000`, scopes: readsRun },
   getPacketUrlV1: { path: () => `/api/v1/packets/${ids.run}/1/output.json`, scopes: readsRun },
   getPacketUrlV2: { path: () => `/api/v2/packets/${ids.run}/1/output.json`, scopes: readsRun },
+  replayRun: {
+    path: () => `/api/v1/runs/${ids.run}/replay`,
+    scopes: () => [`trigger:tasks:${task}`, 'trigger:tasks', `write:tasks:${task}`, 'write:tasks', 'admin'],
+  },
   cancelRun: {
     path: () => `/api/v2/runs/${ids.run}/cancel`,
     scopes: () => [`write:runs:${ids.run}`, 'write:runs', `write:tasks:${task}`, 'write:all', 'admin'],

@@ -16,6 +16,7 @@ import { platformRoutes } from './platform.ts'
 import { projectRoutes } from './projects.ts'
 import { queueRoutes } from './queues.ts'
 import { rateLimit } from './rate-limit.ts'
+import { realtimeRoutes } from './realtime.ts'
 import type { App, Bindings } from './route.ts'
 import { runProgressRoutes } from './run-progress.ts'
 import { runRoutes } from './runs.ts'
@@ -48,7 +49,7 @@ export function createApp(): App {
     c.header('access-control-allow-origin', '*')
     c.header(
       'access-control-expose-headers',
-      'x-trigger-jwt, x-trigger-jwt-claims, x-ratelimit-limit, x-ratelimit-remaining, x-ratelimit-reset, x-should-retry',
+      'x-trigger-jwt, x-trigger-jwt-claims, x-ratelimit-limit, x-ratelimit-remaining, x-ratelimit-reset, x-should-retry, electric-handle, electric-offset, electric-cursor, electric-schema, electric-up-to-date',
     )
   })
   const limited = rateLimit()
@@ -59,6 +60,7 @@ export function createApp(): App {
   batchRoutes(app)
   runRoutes(app)
   runProgressRoutes(app)
+  realtimeRoutes(app)
   sentenceRoutes(app)
   eventRoutes(app)
   bulkActionRoutes(app)

@@ -3,11 +3,12 @@ import { z } from 'zod'
 import { signPublicToken } from '../auth/jwt.ts'
 import { parseDuration } from '../contracts/durations.ts'
 import { OperationError } from '../contracts/errors.ts'
-import type { EnvironmentPrincipal } from '../operations/authenticate.ts'
-import { seed } from '../operations/projects.ts'
+import type { EnvironmentAccess } from '../contracts/objects.ts'
+import { branchOf } from '../operations/authenticate.ts'
+import { environmentFor, environmentSlug, seed } from '../operations/projects.ts'
 import { resetIdempotencyKey } from '../operations/runs.ts'
 import * as queries from './queries.ts'
-import { environmentOf, readBody, readText, requireScope } from './request.ts'
+import { environmentOf, readBody, readText, requireScope, userOf } from './request.ts'
 import * as responses from './responses.ts'
 import { type App, type Ctx, route } from './route.ts'
 
@@ -77,7 +78,30 @@ export function platformRoutes(app: App): void {
     async (c) => {
       const { principal } = await environmentOf(c)
       const body = await readBody(c, jwtSchema, { optional: true, older: true })
-      return mintToken(c, principal, body.claims?.scopes ?? [], body.expirationTime, false)
+      return c.json({ token: await signed(principal.access, body.claims?.scopes ?? [], body.expirationTime, false) })
+    },
+  )
+
+  route(
+    app,
+    {
+      method: 'post',
+      path: '/api/v1/projects/:ref/:env{(?:dev|staging|stg|prod|preview)}/jwt',
+      operationId: 'createEnvironmentToken',
+      summary: 'A token for an environment, by personal token',
+      response: responses.environmentToken,
+      tag,
+      body: jwtSchema,
+    },
+    async (c) => {
+      const user = await userOf(c)
+      const body = await readBody(c, jwtSchema, { optional: true, older: true })
+      const slug = environmentSlug(c.req.param('env'))
+      if (!slug) throw new OperationError('NOT_FOUND', 'Environment not found')
+      const branch = branchOf(c.req.header('x-trigger-branch'))
+      const access = await environmentFor(c.env, user, c.req.param('ref') as string, slug, branch)
+      const token = await signed(access, body.claims?.scopes ?? [], body.expirationTime, false)
+      return c.json({ token, environmentId: access.identity.id })
     },
   )
 
@@ -100,7 +124,7 @@ export function platformRoutes(app: App): void {
     async (c) => {
       const { principal } = await environmentOf(c)
       const body = await readBody(c, publicSchema, { older: true })
-      return mintToken(c, principal, body.scopes, body.expirationTime, body.oneTimeUse ?? false)
+      return c.json({ token: await signed(principal.access, body.scopes, body.expirationTime, body.oneTimeUse ?? false) })
     },
   )
 
@@ -149,13 +173,12 @@ export function platformRoutes(app: App): void {
   )
 }
 
-async function mintToken(
-  c: Ctx,
-  principal: EnvironmentPrincipal,
+async function signed(
+  access: EnvironmentAccess,
   scopes: string[],
   expiration: string | number,
   oneTimeUse: boolean,
-): Promise<Response> {
+): Promise<string> {
   const now = Date.now()
   const seconds =
     typeof expiration === 'number'
@@ -164,6 +187,6 @@ async function mintToken(
   if (Number.isNaN(seconds)) throw new OperationError('INVALID_REQUEST', 'Invalid expiration time')
   if (seconds <= 0) throw new OperationError('INVALID_REQUEST', 'Expiration time must be in the future')
   if (seconds > maxTokenSeconds) throw new OperationError('INVALID_REQUEST', 'Expiration time cannot exceed 30 days')
-  const claims = { sub: principal.access.identity.id, pub: true as const, scopes, ...(oneTimeUse ? { otu: true } : {}) }
-  return c.json({ token: await signPublicToken(principal.access.apiKey, claims, seconds, now) })
+  const claims = { sub: access.identity.id, pub: true as const, scopes, ...(oneTimeUse ? { otu: true } : {}) }
+  return signPublicToken(access.apiKey, claims, seconds, now)
 }

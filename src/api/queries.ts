@@ -32,6 +32,14 @@ export const runFilter = cursorPage.extend({
 })
 export const projectRunFilter = runFilter.extend({ 'filter[env]': z.string() })
 export const runChanges = z.object({ after: z.number().min(0).optional(), wait: z.number().min(0).max(30).optional() })
+/** The shape protocol's; what a client adds beside them comes back and is passed over. */
+export const shape = z.object({
+  offset: z.string(),
+  live: z.enum(['true', 'false']).optional(),
+  handle: z.string().optional(),
+  cursor: z.string().optional(),
+  skipColumns: z.string().optional(),
+})
 export const tokenFilter = cursorPage.extend({
   'filter[status]': text,
   'filter[tags]': text,

@@ -524,3 +524,12 @@ export const authorizationCode = z.object({
   approval: z.enum(['callback', 'paste']),
 })
 export const loginToken = z.object({ token: z.object({ token: z.string(), obfuscatedToken: z.string() }).nullable() })
+
+const row = z.record(z.string(), z.string().nullable())
+export const shape = z.array(
+  z.union([
+    z.object({ key: z.string(), value: row, headers: z.object({ operation: z.enum(['insert', 'update']) }) }),
+    z.object({ headers: z.object({ control: z.literal('up-to-date') }) }),
+  ]),
+)
+export const environmentToken = z.object({ token: z.string(), environmentId: z.string() })

@@ -115,8 +115,9 @@ export function runRoutes(app: App): void {
     async (c) => {
       const { principal, caller } = await environmentOf(c)
       const body = await readBody(c, replayBodySchema, { optional: true, maxBytes: limits.triggerBodyBytes })
-      const context = triggerContext(c, principal)
-      return c.json({ id: (await runs.replayRun(c.env, caller, c.req.param('runId') as string, body, context)).id })
+      const runId = c.req.param('runId') as string
+      if (principal.scopes) requireScope(c, principal, resourceOf(await runs.getRun(c.env, caller, runId)))
+      return c.json({ id: (await runs.replayRun(c.env, caller, runId, body, triggerContext(c, principal))).id })
     },
   )
 

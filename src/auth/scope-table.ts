@@ -32,6 +32,7 @@ export const scopeTable: Readonly<Record<string, Rule>> = {
   listRuns: ['read:runs', 'read:tasks:{task}'],
   retrieveRun: readRun,
   waitForRunChange: readRun,
+  subscribeToRun: readRun,
   getRunPacket: readRun,
   getRunTrace: readRun,
   listRunEvents: readRun,
@@ -39,6 +40,8 @@ export const scopeTable: Readonly<Record<string, Rule>> = {
   // One of the runs that refer to the packet.
   getPacketUrlV1: readRun,
   getPacketUrlV2: readRun,
+  // It starts the task again; what the run was given or gave is not shown by it.
+  replayRun: ['trigger:tasks:{task}'],
   cancelRun: ['write:runs:{run}', 'write:tasks:{task}'],
   resetIdempotencyKey: ['write:runs'],
   completeWaitpointToken: ['write:waitpoints:{waitpoint}'],

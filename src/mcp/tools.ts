@@ -155,8 +155,7 @@ export const tools: Tool[] = [
     operation: 'replayRun',
     isReadOnly: false,
     async run({ runId: id, payload }, { env, caller, require }) {
-      require({})
-      await runs.getRun(env, caller, id, missing(id))
+      require(resourceOf(await runs.getRun(env, caller, id, missing(id))))
       const made = await runs.replayRun(env, caller, id, payload ? { payload } : {}, { now: Date.now() })
       return { said: { runId: made.id, replayOf: id } }
     },

@@ -160,7 +160,7 @@ describe('ralph', () => {
   })
 
   it('refuses what he does not understand, and says what would do', async () => {
-    await expect(ralph`paint the fence green`).rejects.toThrow(/language model.*say it as a task/)
+    await expect(ralph`paint the fence green`).rejects.toThrow(/language model, and this platform asks none.*say it as a task/)
     await expect(ralph`don't retry failed jobs`).rejects.toThrow()
     await expect((ralph as unknown as (text: string) => Promise<unknown>)('retry')).rejects.toThrow(/template tag/)
     const public_ = await http('POST', '/api/v1/auth/jwt', { claims: { scopes: ['write:runs', 'trigger:tasks'] } }, key())

@@ -56,7 +56,8 @@ describe('the npm package', { timeout: 300_000 }, () => {
     const files = readdirSync(installed, { recursive: true, encoding: 'utf8' }).filter(
       // The client lies there file by file, so that bundlers take what is used.
       (name) =>
-        (name.includes('.') && !/^dist\/(adapters|client|contracts|core|mcp|runtime)\/.+\.(js|d\.ts)$/.test(name)) || name === 'LICENSE',
+        (name.includes('.') && !/^dist\/(adapters|client|contracts|core|mcp|runtime)\/.+\.(js|d\.ts)$/.test(name)) ||
+        name === 'LICENSE',
     )
     expect(files.sort()).toEqual(
       [

@@ -52,6 +52,10 @@ export interface Env {
   /** \`'on'\` writes finished runs to the bucket before they are deleted. */
   RUN_ARCHIVE?: string
   SCHEDULE_LIMIT?: string
+  /** A language model for sentences the grammar does not read (chat completions of OpenAI's form). */
+  MODEL_URL?: string
+  MODEL_KEY?: string
+  MODEL_NAME?: string
   [binding: string]: unknown
 }
 declare const worker: {

@@ -44,6 +44,12 @@ export interface Env {
   RUN_RETENTION_DAYS?: string
   /** 'on': finished runs are written to the bucket before they are deleted at the end of RUN_RETENTION_DAYS. */
   RUN_ARCHIVE?: string
+  /** Asked only about sentences the grammar does not read: an address of chat completions (OpenAI's), its key and the model's name. */
+  MODEL_URL?: string
+  MODEL_KEY?: string
+  MODEL_NAME?: string
+  /** Workers AI, when there is no MODEL_URL. */
+  AI?: { run(model: string, options: object): Promise<{ response?: unknown }> }
   /** Local host: when the last process stopped answering (epoch ms), if that is why this one was started. */
   FROZEN_AT?: string
 }

@@ -6,6 +6,7 @@ import { readOperation } from '../core/nl/operation.ts'
 import type { Operation } from '../core/nl/sentence.ts'
 import { withoutSetUp } from '../core/nl/set-up.ts'
 import { createBulkAction } from './bulk-actions.ts'
+import { hasModel } from './model.ts'
 import { explain, type SentenceInput, type Started, start } from './sentences.ts'
 import type { TriggerContext } from './trigger.ts'
 
@@ -33,14 +34,15 @@ export async function operate(
   } catch (error) {
     if (!(error instanceof OperationError) || error.code !== 'UNPROCESSABLE' || !error.extras.body?.code) throw error
     // A task that is missing a value is understood; only what is not would be a model's business.
-    throw error.extras.body.code === 'NO_MATCH'
-      ? new OperationError('UNPROCESSABLE', `${error.message} ${beyondGrammar}`, error.extras)
-      : error
+    if (error.extras.body.code !== 'NO_MATCH') throw error
+    throw new OperationError('UNPROCESSABLE', `${error.message} ${hasModel(env) ? neither : noModel} ${sayAs}`, error.extras)
   }
 }
 
-const beyondGrammar =
-  'What the grammar does not read would need a language model, and this platform asks none: say it as a task, a schedule ("every day at 3am, …"), an event ("when …, …"), or as "retry" or "cancel" with runs.'
+const noModel = 'What the grammar does not read would need a language model, and this platform asks none (MODEL_URL).'
+const neither = 'The language model had no words for it either.'
+const sayAs =
+  'Please say it as a task, a schedule ("every day at 3am, …"), an event ("when …, …"), or as "retry" or "cancel" with runs.'
 
 async function bulk(env: Env, caller: Caller, { verb, filter }: Operation, now: number): Promise<Operated> {
   const { task, from, to, status } = filter

@@ -4,9 +4,18 @@ import type { Env } from '../contracts/bindings.ts'
 import { OperationError } from '../contracts/errors.ts'
 import type { ScheduleRecord } from '../contracts/objects.ts'
 import type { Caller } from '../contracts/rpc.ts'
-import type { NotUnderstood, Sentence, Understanding, UnderstoodEvent, UnderstoodSchedule } from '../contracts/sentence.ts'
+import type {
+  NotUnderstood,
+  RefusalCode,
+  Sentence,
+  Understanding,
+  UnderstoodEvent,
+  UnderstoodSchedule,
+} from '../contracts/sentence.ts'
 import type { TriggerBody } from '../contracts/trigger.schema.ts'
+import { askFor, readAnswer } from '../core/nl/rephrase.ts'
 import { understand } from '../core/nl/understand.ts'
+import { askModel, hasModel } from './model.ts'
 import { callEnvironment } from './objects.ts'
 import { createSentenceSchedule } from './schedules.ts'
 import { currentTasks } from './tasks.ts'
@@ -23,10 +32,22 @@ export interface Started {
 }
 
 export async function explain(env: Env, caller: Caller, sentence: SentenceInput): Promise<Understanding> {
-  const { index } = await currentTasks(env, caller)
+  const { index, entries } = await currentTasks(env, caller)
   const { strings, values, timezone = 'UTC' } = sentence
-  return understand({ strings, values }, index, { now: Date.now(), timezone })
+  const clock = { now: Date.now(), timezone }
+  const understood = understand({ strings, values }, index, clock)
+  if (understood.understood || !hasModel(env) || !beyondGrammar.has(understood.code)) return understood
+  const answer = await askModel(env, askFor({ strings, values }, entries))
+  const rephrased = answer === undefined ? undefined : readAnswer(answer, { strings, values })
+  if (!rephrased) return understood
+  const again = understand(rephrased, index, clock)
+  if (!again.understood) return understood
+  const words = rephrased.strings.join('…')
+  return { ...again, notes: [...(again.notes ?? []), `A language model put it as "${words}".`] }
 }
+
+/** A sentence that is negated, or names an impossible time, is understood well enough. */
+const beyondGrammar = new Set<RefusalCode>(['NO_MATCH', 'AMBIGUOUS', 'NOT_UNDERSTOOD'])
 
 /** `options` are those of a trigger; a schedule and a subscription have none. */
 export async function start(

@@ -11,6 +11,7 @@ export interface KnownTasks {
   version?: string
   tasks: NonNullable<CurrentTasks['tasks']>
   index: TaskIndex
+  entries: TaskEntry[]
 }
 
 const environmentsKept = 50
@@ -23,7 +24,8 @@ export async function currentTasks(env: Env, caller: Caller): Promise<KnownTasks
   const current = await callEnvironment(env, locator, '0', (environment) => environment.currentTasks(caller, before?.version))
   if (before && current.version !== undefined && current.version === before.version && !current.tasks) return before
   const tasks = current.tasks ?? []
-  const made = { ...(current.version ? { version: current.version } : {}), tasks, index: prepareTasks(tasks.map(entryOf)) }
+  const entries = tasks.map(entryOf)
+  const made = { ...(current.version ? { version: current.version } : {}), tasks, entries, index: prepareTasks(entries) }
   if (known.size >= environmentsKept) known.clear()
   known.set(id, made)
   return made

@@ -31,7 +31,7 @@ describe('a subscription to a run', () => {
     await auth.withAuth({ accessToken: token }, async () => {
       for await (const run of runs.subscribeToRun(id)) seen.push(run.output)
     })
-    expect(seen).toEqual([2])
+    expect(seen).toEqual([{ n: 2 }])
   })
 
   it('holds a question open until something changes, and drops what is not wanted', async () => {

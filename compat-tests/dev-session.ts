@@ -49,7 +49,7 @@ export async function startDev(
     ...extra,
   }
   for (const name of ['TRIGGER_SECRET_KEY', 'VITEST', 'NODE_ENV', 'TEST', 'CI']) delete env[name]
-  const options = ['--skip-update-check', '--skip-telemetry', '--skip-platform-notifications', ...args]
+  const options = ['--api-url', endpoints.apiUrl, '--skip-update-check', '--skip-telemetry', ...args]
   const child = spawn(process.execPath, [entry, 'dev', ...options], { cwd: folder, env, stdio: ['ignore', 'pipe', 'pipe'] })
   running.add(child)
   let text = ''

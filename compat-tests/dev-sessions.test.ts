@@ -88,6 +88,8 @@ describe('dev', () => {
     for (let round = 0; round < 3; round++)
       expect((await finished((await tasks.trigger('hello', {})).id)).output).toBe('from the newer')
     await newer.dev.stop()
+    // Triggered at this very moment it would go to the one that left, and come back after 30 s.
+    await new Promise((done) => setTimeout(done, 2_500))
     const left = await tasks.trigger('hello', {})
     expect(await finished(left.id, 90_000)).toMatchObject({ status: 'COMPLETED', output: 'from the first' })
     await first.dev.stop()

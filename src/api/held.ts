@@ -2,7 +2,7 @@
  * An answer that is held open until there is something to say. Meanwhile blanks go out, which JSON allows before a value: they
  * are how a client that left is noticed.
  */
-const blankEveryMs = 1_500
+const blankEveryMs = 1_000
 /** What is refused at once keeps its own status. */
 const atOnceMs = 50
 

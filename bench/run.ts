@@ -25,6 +25,7 @@ const benchmarks = [
   'api',
   'queues',
   'ticks',
+  'dev',
 ]
 
 const { values, positionals } = parseArgs({

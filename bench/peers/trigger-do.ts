@@ -13,6 +13,8 @@ export interface OurPeer extends Peer {
   /** The server's workerd. */
   pid: number
   origin: string
+  /** Of the owner; the CLI uses it. */
+  accessToken: string
   secretKey: string
   fetch(path: string, init?: RequestInit): Promise<Response>
 }
@@ -26,7 +28,7 @@ export interface OurOptions {
   concurrency?: number
 }
 
-const projectRef = 'proj_benchbenchbenchbench'
+export const projectRef = 'proj_benchbenchbenchbench'
 export const ourSettings: Record<string, string> = {
   RATE_LIMIT: 'off',
   ENVIRONMENT_CONCURRENCY: '1000',
@@ -68,6 +70,7 @@ export async function startOurs(options: OurOptions = {}): Promise<OurPeer> {
     name: 'trigger.do',
     pid,
     origin: host.origin,
+    accessToken: secrets.accessToken,
     secretKey,
     fetch: call,
     async trigger(job, input) {

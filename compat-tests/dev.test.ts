@@ -182,6 +182,14 @@ describe('a session of dev', () => {
       return names.some((name) => name.startsWith('run()')) ? names : undefined
     }, 'the spans')
     expect(events.some((name) => name.startsWith('Attempt 1'))).toBe(true)
+    const traced = await http('GET', `/api/v1/runs/${run.id}/trace`, undefined, key())
+    const runIds = new Set<string>()
+    const walk = (node: { runId: string; children: never[] }): void => {
+      runIds.add(node.runId)
+      node.children.forEach(walk)
+    }
+    walk(traced.body.trace.rootSpan)
+    expect(runIds.size).toBe(3)
     const hello = await runTask('hello', { name: 'Bob' })
     const line = await until(async () => {
       const { body } = await http('GET', `/api/v1/runs/${hello.id}/events`, undefined, key())

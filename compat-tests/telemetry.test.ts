@@ -12,6 +12,8 @@ interface Event {
 }
 interface Span {
   id: string
+  parentId?: string
+  runId: string
   data: { message: string }
   children: Span[]
 }
@@ -69,7 +71,13 @@ describe.concurrent('logs and traces', () => {
   it('contain the children of a run', async () => {
     const run = await runTask('parent')
     const { body } = await http('GET', `/api/v1/runs/${run.id}/trace`)
-    expect(JSON.stringify(body)).toContain('child')
+    const all = flatten(body.trace.rootSpan as Span)
+    const others = all.filter((span) => span.runId !== run.id)
+    expect(new Set(others.map((span) => span.runId)).size).toBeGreaterThan(0)
+    expect(others.map((span) => span.data.message)).toContain('run()')
+    // Under the span of the call that started it, not beside the run.
+    const parents = new Set(all.filter((span) => span.runId === run.id && span.id !== body.trace.rootSpan.id).map((span) => span.id))
+    expect(others.some((span) => parents.has(span.parentId as string))).toBe(true)
   })
 
   it('never show the secret key', async () => {

@@ -1,7 +1,7 @@
 /** Trace, events and spans of a run (api-surface.md §9.8). */
 import { OperationError } from '../contracts/errors.ts'
-import type { RunDetail, SpanRecord } from '../contracts/rpc.ts'
-import { getTrace } from '../operations/runs.ts'
+import type { Caller, RunDetail, SpanRecord } from '../contracts/rpc.ts'
+import { getDescendants, getTrace, type RunTrace } from '../operations/runs.ts'
 import { defined } from './present-run.ts'
 import * as queries from './queries.ts'
 import * as responses from './responses.ts'
@@ -22,9 +22,10 @@ export function traceRoutes(app: App): void {
       tag,
     },
     async (c) => {
-      const { run, spans } = await traceOf(c)
+      const { run, spans, caller, isWhole } = await traceOf(c)
       if (c.req.query('page[size]')) return c.json(flatPage(c, run, spans))
-      return c.json({ trace: { traceId: run.traceId, rootSpan: tree(run, spans) } })
+      const descendants = isWhole ? await getDescendants(c.env, caller, run) : []
+      return c.json({ trace: { traceId: run.traceId, rootSpan: tree({ run, spans }, descendants) } })
     },
   )
 
@@ -94,12 +95,23 @@ export function traceRoutes(app: App): void {
   )
 }
 
-async function traceOf(c: Ctx): Promise<{ run: RunDetail; spans: SpanRecord[] }> {
-  const { run, caller } = await readableRun(c)
-  return getTrace(c.env, caller, run.id)
+/** `isWhole`: a public token for a run sees that run, not what its children did. */
+async function traceOf(c: Ctx): Promise<RunTrace & { caller: Caller; isWhole: boolean }> {
+  const { run, caller, principal } = await readableRun(c)
+  return { ...(await getTrace(c.env, caller, run.id)), caller, isWhole: principal.scopes === undefined }
 }
 
-function tree(run: RunDetail, spans: SpanRecord[]): Record<string, unknown> {
+/** A child run hangs under the span that triggered it, or under its parent. */
+function tree(trace: RunTrace, descendants: RunTrace[]): Record<string, unknown> {
+  const byRun = new Map<string, RunTrace[]>()
+  for (const each of descendants) {
+    const parent = each.run.parentRunId ?? ''
+    byRun.set(parent, [...(byRun.get(parent) ?? []), each])
+  }
+  return runTree(trace, byRun)
+}
+
+function runTree({ run, spans }: RunTrace, byRun: Map<string, RunTrace[]>, under?: string): Record<string, unknown> {
   const children = new Map<string, SpanRecord[]>()
   const ids = new Set(spans.map((span) => span.spanId))
   for (const span of spans) {
@@ -108,6 +120,12 @@ function tree(run: RunDetail, spans: SpanRecord[]): Record<string, unknown> {
     const parent =
       span.parentSpanId && ids.has(span.parentSpanId) && span.parentSpanId !== span.spanId ? span.parentSpanId : run.spanId
     children.set(parent, [...(children.get(parent) ?? []), span])
+  }
+  const started = new Map<string, RunTrace[]>()
+  for (const child of byRun.get(run.id) ?? []) {
+    const { parentSpanId } = child.run
+    const at = parentSpanId && ids.has(parentSpanId) ? parentSpanId : run.spanId
+    started.set(at, [...(started.get(at) ?? []), child])
   }
   const seen = new Set<string>()
   const node = (span: SpanRecord, parentId?: string): Record<string, unknown> => {
@@ -131,12 +149,13 @@ function tree(run: RunDetail, spans: SpanRecord[]): Record<string, unknown> {
         machinePreset: run.machine,
         properties: span.attributes,
       }),
-      children: (children.get(span.spanId) ?? [])
-        .filter((child) => !seen.has(child.spanId))
-        .map((child) => node(child, span.spanId)),
+      children: [
+        ...(children.get(span.spanId) ?? []).filter((child) => !seen.has(child.spanId)).map((child) => node(child, span.spanId)),
+        ...(started.get(span.spanId) ?? []).map((child) => runTree(child, byRun, span.spanId)),
+      ],
     })
   }
-  return node(spans.find((span) => span.spanId === run.spanId) ?? runSpan(run))
+  return node(spans.find((span) => span.spanId === run.spanId) ?? runSpan(run), under)
 }
 
 /** The run itself as a span, when none was recorded for it yet. */

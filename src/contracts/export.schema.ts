@@ -66,6 +66,10 @@ const record = z.object({
   bulkActionIds: z.array(id('bulk')).max(1_000).optional(),
   traceId: z.string().regex(/^[0-9a-f]{32}$/, 'not 32 hexadecimal digits'),
   spanId: z.string().regex(/^[0-9a-f]{16}$/, 'not 16 hexadecimal digits'),
+  parentSpanId: z
+    .string()
+    .regex(/^[0-9a-f]{16}$/, 'not 16 hexadecimal digits')
+    .optional(),
 })
 
 const attributes = z.record(z.string(), z.unknown())

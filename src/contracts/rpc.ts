@@ -164,6 +164,8 @@ export interface RunRecord {
   waitingReason?: string
   traceId: string
   spanId: string
+  /** The span of the parent run that triggered it. */
+  parentSpanId?: string
 }
 
 export interface RunPackets {

@@ -26,6 +26,8 @@ import { byteLength } from './packets.ts'
 import { optionsOf, storePayload, type TriggerContext } from './trigger.ts'
 import { tagsOf } from './trigger-options.ts'
 
+const descendantsShown = 50
+
 export async function getRun(
   env: Env,
   caller: Caller,
@@ -124,6 +126,26 @@ export async function getTrace(env: Env, caller: Caller, id: string): Promise<{ 
   if (!trace.run.archived) return trace
   const stored = await callHistory(env, caller.environment.locator, id, (history) => history.get(id))
   return stored ? { ...trace, spans: stored.spans } : trace
+}
+
+export interface RunTrace {
+  run: RunDetail
+  spans: SpanRecord[]
+}
+
+/** The runs a run started, and those they started, level by level; at most so many, so that a tree of thousands is still answered. */
+export async function getDescendants(env: Env, caller: Caller, run: RunDetail): Promise<RunTrace[]> {
+  const found: RunTrace[] = []
+  let level = run.children ?? []
+  while (level.length > 0 && found.length < descendantsShown) {
+    const traces = await Promise.all(
+      level.slice(0, descendantsShown - found.length).map((child) => getTrace(env, caller, child.id).catch(() => undefined)),
+    )
+    const known = traces.filter((trace) => trace !== undefined)
+    found.push(...known)
+    level = known.flatMap((trace) => trace.run.children ?? [])
+  }
+  return found
 }
 
 /** Copies what upstream copies: not the idempotency key, delay or TTL. */

@@ -151,6 +151,7 @@ export function trigger(turn: Turn, input: TriggerInput, isPlaceholder = false):
     ...optional('region', options.region ?? homeRegion(turn)),
     traceId: traceIdOf(options.traceparent) ?? parent?.traceId ?? hex(turn, 32),
     spanId: hex(turn, 16),
+    ...optional('parentSpanId', parent ? spanIdOf(options.traceparent) : undefined),
     engine: {
       operationId: input.operationId,
       lease: 0,
@@ -239,6 +240,10 @@ function ttlOf(turn: Turn, ttl: string | undefined, task: TaskDefinition | undef
 
 function traceIdOf(traceparent: string | undefined): string | undefined {
   return traceparent ? /^00-([0-9a-f]{32})-/.exec(traceparent)?.[1] : undefined
+}
+
+function spanIdOf(traceparent: string | undefined): string | undefined {
+  return traceparent ? /^00-[0-9a-f]{32}-([0-9a-f]{16})-/.exec(traceparent)?.[1] : undefined
 }
 
 function hex(turn: Turn, length: number): string {

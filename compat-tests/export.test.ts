@@ -208,6 +208,24 @@ describe('an import', () => {
     expect((await imported(source, file)).body.runs).toMatchObject({ imported: 0, known: 5 })
   })
 
+  it('takes a schedule that a sentence made, with its payload', async () => {
+    const sentence = { strings: ['every day at 4am, echo with note ', ''], values: ['hello'] }
+    const made = await call(source, '/api/v1/sentences', { method: 'POST', body: JSON.stringify(sentence) })
+    const { id, understood } = (await made.json()) as Line
+    expect([made.status, understood.payload]).toEqual([200, { note: 'hello' }])
+    const text = (await exported(source)).text
+    expect((await imported(target, text)).body.schedules).toEqual({ imported: 1, known: 1, refused: 0 })
+    const there = (await exported(target)).text
+      .split('\n')
+      .filter(Boolean)
+      .map((line) => JSON.parse(line) as Line)
+    expect(there.find((line) => line.kind === 'schedule' && line.id === id)).toMatchObject({
+      task: 'echo',
+      payload: { note: 'hello' },
+    })
+    expect((await call(source, `/api/v1/schedules/${id}`, { method: 'DELETE' })).status).toBe(200)
+  })
+
   it('says what cannot be taken, with its line, and takes the rest', async () => {
     const withVariables = (await exported(source, '?variables=true')).text
     const { status, body } = await imported(bare, withVariables)

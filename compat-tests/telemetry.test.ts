@@ -76,7 +76,9 @@ describe.concurrent('logs and traces', () => {
     expect(new Set(others.map((span) => span.runId)).size).toBeGreaterThan(0)
     expect(others.map((span) => span.data.message)).toContain('run()')
     // Under the span of the call that started it, not beside the run.
-    const parents = new Set(all.filter((span) => span.runId === run.id && span.id !== body.trace.rootSpan.id).map((span) => span.id))
+    const parents = new Set(
+      all.filter((span) => span.runId === run.id && span.id !== body.trace.rootSpan.id).map((span) => span.id),
+    )
     expect(others.some((span) => parents.has(span.parentId as string))).toBe(true)
   })
 

@@ -167,6 +167,7 @@ export const exportLineSchema = z
       window: name.optional(),
       externalId: name.optional(),
       deduplicationKey: name.optional(),
+      payload: z.record(z.string(), z.unknown()).optional(),
       active: z.boolean(),
     }),
     z.object({

@@ -41,6 +41,8 @@ export interface ScheduleLine {
   window?: string
   externalId?: string
   deduplicationKey?: string
+  /** Of a schedule made from a sentence. */
+  payload?: Record<string, unknown>
   active: boolean
 }
 /** A piece of a stored payload or output, before the run that refers to it. Base64, so that the bytes stay the same. */

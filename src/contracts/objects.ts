@@ -506,6 +506,8 @@ export interface ScheduleRecord extends ScheduleTiming {
   /** Only a key the user chose. */
   deduplicationKey?: string
   externalId?: string
+  /** Of a sentence: laid over the payload of each tick. */
+  payload?: Record<string, unknown>
   /** The pending tick by the clock of its time zone, and when it runs; absent when inactive. */
   nextRun?: number
   nextRunEffectiveAt?: number

@@ -93,17 +93,18 @@ export async function importSchedule(
   if (known.some((schedule) => schedule !== null)) return 'known'
   const problem = timingProblem(input)
   if (problem) throw new OperationError('UNPROCESSABLE', problem)
-  await requireScheduledTask(env, identity, input.task)
+  await requireScheduledTask(env, identity, input.task, input.payload !== undefined)
   const by = deduplicationKey === undefined ? {} : { deduplicationKey }
   unwrap(await callScheduler(env, identity.locator, (scheduler) => scheduler.upsert(identity, id, by, input)))
   return 'imported'
 }
 
-async function requireScheduledTask(env: Env, identity: EnvironmentIdentity, id: string): Promise<void> {
+/** A sentence schedules any task. */
+async function requireScheduledTask(env: Env, identity: EnvironmentIdentity, id: string, isAny = false): Promise<void> {
   const current = await callTask(env, identity.locator, (task) => task.currentDeployment())
   const task = current?.worker?.tasks.find((candidate) => candidate.slug === id)
   if (!task) throw new OperationError('UNPROCESSABLE', `Task with identifier ${id} not found in project.`)
-  if (task.triggerSource !== 'schedule')
+  if (!isAny && task.triggerSource !== 'schedule')
     throw new OperationError('UNPROCESSABLE', `Task with identifier ${id} is not a scheduled task.`)
 }
 

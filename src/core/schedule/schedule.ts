@@ -96,7 +96,7 @@ export function afterFailure(schedule: Schedule, now: number): Pending {
 }
 
 export function recordOf(schedule: Schedule): ScheduleRecord {
-  const { id, type, task, active, deduplicationKey, externalId } = schedule
+  const { id, type, task, active, deduplicationKey, externalId, payload } = schedule
   const tick = active && schedule.dueAt !== undefined ? tickAt(id, schedule, schedule.nextAt) : undefined
   return {
     id,
@@ -106,6 +106,7 @@ export function recordOf(schedule: Schedule): ScheduleRecord {
     active,
     ...(deduplicationKey === undefined ? {} : { deduplicationKey }),
     ...(externalId === undefined ? {} : { externalId }),
+    ...(payload === undefined ? {} : { payload }),
     ...(tick ? { nextRun: tick.nominal, nextRunEffectiveAt: tick.effective } : {}),
   }
 }

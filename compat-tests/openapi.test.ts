@@ -244,7 +244,7 @@ describe('the OpenAPI document', () => {
       // login.test.ts.
       ...['askForLogin', 'exchangeLogin'],
       // cli-mcp.test.ts, realtime.test.ts.
-      ...['createEnvironmentToken', 'subscribeToRun'],
+      ...['createEnvironmentToken', 'subscribeToRun', 'createActorToken', 'renameProject'],
       // Only while one is at work: the bulk scenario does.
       'abortBulkAction',
       // Described by a neighbour that answers the same.

@@ -92,6 +92,7 @@ const schemas: Record<string, Schema> = {
   listOrganizations: published.GetOrgsResponseBody,
   createProject: published.GetProjectResponseBody,
   getProject: published.GetProjectResponseBody,
+  renameProject: published.GetProjectResponseBody,
   upsertBranch: published.UpsertBranchResponseBody,
   listBranches: published.ApiBranchListResponseBody,
   getProjectEnvironment: published.GetProjectEnvResponse,
@@ -105,7 +106,8 @@ const own = `operate startSentence explainSentence startPlan listTasks waitForRu
    exportEnvironment importEnvironment`
 /** engine.test.ts acts as a dev session and holds its answers against the published schemas. */
 const engine = `getDevConfig openDevPresence dequeueRuns startDevAttempt completeDevAttempt getLatestSnapshot heartbeatDevRun
-   sendDebugLog disconnectDevRuns registerWorker getWorker getDevStatus exportTraces exportLogs exportMetrics askForLogin exchangeLogin createEnvironmentToken subscribeToRun`
+   sendDebugLog disconnectDevRuns registerWorker getWorker getDevStatus exportTraces exportLogs exportMetrics askForLogin exchangeLogin createEnvironmentToken subscribeToRun
+   createActorToken`
 const unpublished = new Set(
   `health seedPlatform getTokenClaims createToken createPublicToken addRunTags listRunEvents downloadPacket uploadPacket
    uploadArtifact createDeployment platformNotifications archiveBranch regenerateKey pauseEnvironment

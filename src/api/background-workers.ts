@@ -9,7 +9,7 @@ import { currentWorker, isConnected, registerWorker } from '../operations/dev-se
 import { callTask } from '../operations/objects.ts'
 import { environmentFor, environmentSlug } from '../operations/projects.ts'
 import { defined } from './present-run.ts'
-import { bearer, environmentOf, originOf, readBody, userOf } from './request.ts'
+import { bearer, environmentOf, isUserToken, originOf, readBody, userOf } from './request.ts'
 import * as responses from './responses.ts'
 import { type App, type Ctx, route } from './route.ts'
 
@@ -126,7 +126,7 @@ async function locatorOfRoute(c: Ctx): Promise<string> {
   const ref = c.req.param('ref') as string
   const slug = environmentSlug(c.req.param('env'))
   if (!slug) throw new OperationError('NOT_FOUND', 'Environment not found')
-  if (bearer(c)?.startsWith('tr_pat_')) {
+  if (isUserToken(bearer(c))) {
     const branch = branchOf(c.req.header('x-trigger-branch'))
     return (await environmentFor(c.env, await userOf(c), ref, slug, branch)).identity.locator
   }

@@ -7,7 +7,7 @@ import { variablesOf } from '../operations/deployments.ts'
 import { processVariables } from '../operations/dev-sessions.ts'
 import { callProject } from '../operations/objects.ts'
 import { environmentFor, environmentSlug } from '../operations/projects.ts'
-import { bearer, environmentOf, originOf, readBody, readText } from './request.ts'
+import { bearer, environmentOf, isUserToken, originOf, readBody, readText } from './request.ts'
 import * as responses from './responses.ts'
 import { type App, type Ctx, route } from './route.ts'
 
@@ -157,7 +157,7 @@ async function target(c: Ctx): Promise<EnvironmentIdentity> {
   const ref = c.req.param('ref') as string
   if (!slug) throw new OperationError('NOT_FOUND', 'Environment not found')
   const token = bearer(c)
-  if (token?.startsWith('tr_pat_')) {
+  if (token && isUserToken(token)) {
     const user = await authenticate(c.env, token, undefined)
     if (user?.kind !== 'user') throw new OperationError('UNAUTHENTICATED', 'Invalid or Missing API key')
     const branch = slug === 'prod' || slug === 'stg' ? undefined : branchOf(c.req.header('x-trigger-branch'))

@@ -7,7 +7,8 @@ export function loginHeaders(callbackPort?: number): Record<string, string> {
     'content-type': 'text/html; charset=utf-8',
     'content-security-policy': `default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'self'${target}; frame-ancestors 'none'`,
     'x-content-type-options': 'nosniff',
-    'referrer-policy': 'no-referrer',
+    // Not `no-referrer`: with it a browser names no origin for its own form, and the form would be refused.
+    'referrer-policy': 'same-origin',
     'cache-control': 'no-store',
   }
 }

@@ -1,5 +1,6 @@
 /** Health, first start, tokens and time zones. */
 import { z } from 'zod'
+import { actorTokenSeconds, isActorToken, mintActorToken } from '../auth/actor-token.ts'
 import { signPublicToken } from '../auth/jwt.ts'
 import { parseDuration } from '../contracts/durations.ts'
 import { OperationError } from '../contracts/errors.ts'
@@ -8,7 +9,7 @@ import { branchOf } from '../operations/authenticate.ts'
 import { environmentFor, environmentSlug, seed } from '../operations/projects.ts'
 import { resetIdempotencyKey } from '../operations/runs.ts'
 import * as queries from './queries.ts'
-import { environmentOf, readBody, readText, requireScope, userOf } from './request.ts'
+import { bearer, environmentOf, readBody, readText, requireScope, userOf } from './request.ts'
 import * as responses from './responses.ts'
 import { type App, type Ctx, route } from './route.ts'
 
@@ -102,6 +103,26 @@ export function platformRoutes(app: App): void {
       const access = await environmentFor(c.env, user, c.req.param('ref') as string, slug, branch)
       const token = await signed(access, body.claims?.scopes ?? [], body.expirationTime, false)
       return c.json({ token, environmentId: access.identity.id })
+    },
+  )
+
+  route(
+    app,
+    {
+      method: 'post',
+      path: '/api/v1/auth/user-actor-token',
+      operationId: 'createActorToken',
+      summary: 'A token that speaks for the user for an hour',
+      response: responses.actorToken,
+      tag,
+    },
+    async (c) => {
+      const user = await userOf(c)
+      if (isActorToken(bearer(c) ?? ''))
+        throw new OperationError('FORBIDDEN', 'Such a token is made with a personal access token only.')
+      await readText(c, 10_000)
+      const token = await mintActorToken(c.env.ROOT_SECRET as string, user.userId, Date.now())
+      return c.json({ token, expiresInSeconds: actorTokenSeconds })
     },
   )
 

@@ -13,12 +13,13 @@ import {
   environmentSlug,
   pauseEnvironment,
   projectByRef,
+  renameProject,
   rotateKey,
   upsertBranch,
 } from '../operations/projects.ts'
 import { iso } from './present-run.ts'
 import * as queries from './queries.ts'
-import { bearer, environmentOf, originOf, readBody, userOf } from './request.ts'
+import { bearer, environmentOf, isUserToken, originOf, readBody, userOf } from './request.ts'
 import * as responses from './responses.ts'
 import { type App, type Ctx, route } from './route.ts'
 
@@ -123,7 +124,7 @@ export function projectRoutes(app: App): void {
           id: user.organizationId,
           title: user.organizationTitle,
           slug: user.organizationSlug,
-          createdAt: new Date(0).toISOString(),
+          createdAt: new Date(user.createdAt).toISOString(),
         },
       ])
     },
@@ -161,6 +162,25 @@ export function projectRoutes(app: App): void {
     async (c) => {
       const user = await userOf(c)
       return c.json(presentProject(await projectByRef(c.env, user, c.req.param('ref') as string)))
+    },
+  )
+
+  const renameSchema = z.object({ name: z.string().trim().min(1).max(255) })
+  route(
+    app,
+    {
+      method: 'patch',
+      path: '/api/v1/projects/:ref',
+      operationId: 'renameProject',
+      summary: 'Rename a project',
+      response: responses.project,
+      tag,
+      body: renameSchema,
+    },
+    async (c) => {
+      const user = await userOf(c)
+      const { name } = await readBody(c, renameSchema)
+      return c.json(presentProject(await renameProject(c.env, user, c.req.param('ref') as string, name)))
     },
   )
 
@@ -249,7 +269,7 @@ export function projectRoutes(app: App): void {
       const slug = environmentSlug(c.req.param('env'))
       if (!slug) throw new OperationError('NOT_FOUND', 'Environment not found')
       const token = bearer(c)
-      const principal = token?.startsWith('tr_pat_') ? await authenticate(c.env, token, undefined) : undefined
+      const principal = token && isUserToken(token) ? await authenticate(c.env, token, undefined) : undefined
       if (principal?.kind === 'user') {
         // The parent's key, whatever the branch: branches share it and are chosen by header.
         const access = await environmentFor(c.env, principal, ref, slug)

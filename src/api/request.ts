@@ -76,6 +76,11 @@ export function bearer(c: Ctx): string | undefined {
   return header?.startsWith('Bearer ') ? header.slice(7).trim() || undefined : undefined
 }
 
+/** A personal token, or one that speaks for a user: not a key. */
+export function isUserToken(token: string | undefined): boolean {
+  return /^tr_[pu]at_/.test(token ?? '')
+}
+
 /** By the operation's rule in the table of scopes. */
 export function requireScope(c: Ctx, principal: EnvironmentPrincipal, resource: Resource = {}): void {
   if (!hasScope(c, principal, resource)) throw forbidden()

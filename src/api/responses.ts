@@ -533,3 +533,4 @@ export const shape = z.array(
   ]),
 )
 export const environmentToken = z.object({ token: z.string(), environmentId: z.string() })
+export const actorToken = z.object({ token: z.string(), expiresInSeconds: count })

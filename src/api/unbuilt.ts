@@ -1,6 +1,6 @@
 /** Routes of the API that are known but not built: one clear answer, never a pretended success. */
 import { OperationError } from '../contracts/errors.ts'
-import { environmentOf, userOf } from './request.ts'
+import { bearer, environmentOf, isUserToken, userOf } from './request.ts'
 import { type App, type Ctx, describe, type RouteSpec } from './route.ts'
 
 /** Whole groups, with every method. */
@@ -71,9 +71,7 @@ export function unbuiltRoutes(app: App): void {
 }
 
 async function refuse(c: Ctx): Promise<Response> {
-  await (c.req.header('authorization')?.startsWith('Bearer tr_pat_')
-    ? userOf(c)
-    : environmentOf(c, { anyToken: true, parentAllowed: true }))
+  await (isUserToken(bearer(c)) ? userOf(c) : environmentOf(c, { anyToken: true, parentAllowed: true }))
   throw new OperationError('NOT_IMPLEMENTED', 'This part of the API is not built yet.', {
     body: { code: 'not_implemented' },
     headers: { 'x-should-retry': 'false' },

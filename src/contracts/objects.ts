@@ -394,17 +394,23 @@ export interface LoginRecord {
   usedAt?: number
 }
 
+export interface UserRecord {
+  userId: string
+  email: string
+  organizationId: string
+  organizationSlug: string
+  organizationTitle: string
+  createdAt: number
+}
+
 /** DirectoryDO: who and where; never on the path of a warm request. */
 export interface DirectoryObject {
   /** First start: creates the owner with this token's hash if there is none. Idempotent. */
   seed(input: { tokenHash: string; email: string }): Promise<{ userId: string }>
-  userByToken(tokenHash: string): Promise<{
-    userId: string
-    email: string
-    organizationId: string
-    organizationSlug: string
-    organizationTitle: string
-  } | null>
+  userByToken(tokenHash: string): Promise<UserRecord | null>
+  userById(userId: string): Promise<UserRecord | null>
+  /** Null when it is not the user's. */
+  renameProject(ref: string, userId: string, name: string): Promise<ProjectSummary | null>
   /** Creates the project for the user when the ref is new; null when it belongs to somebody else. */
   projectByRef(ref: string, userId: string): Promise<ProjectSummary | null>
   createProject(userId: string, name: string): Promise<ProjectSummary>

@@ -5,7 +5,7 @@
 import { DurableObject } from 'cloudflare:workers'
 import type { Env } from '../contracts/bindings.ts'
 import { randomText } from '../contracts/ids.ts'
-import type { DirectoryObject, LoginRecord, LoginState, ProjectSummary } from '../contracts/objects.ts'
+import type { DirectoryObject, LoginRecord, LoginState, ProjectSummary, UserRecord } from '../contracts/objects.ts'
 import { judgeProof, loginMs, type Proof, stateOf } from '../core/login/login.ts'
 
 type Row = Record<string, SqlStorageValue>
@@ -47,22 +47,18 @@ export class DirectoryDO extends DurableObject<Env> implements DirectoryObject {
     })
   }
 
-  async userByToken(tokenHash: string): Promise<{
-    userId: string
-    email: string
-    organizationId: string
-    organizationSlug: string
-    organizationTitle: string
-  } | null> {
-    const row = this.first('SELECT u.* FROM tokens t JOIN users u ON u.id = t.user_id WHERE t.hash = ?', tokenHash)
-    if (!row) return null
-    return {
-      userId: row.id as string,
-      email: row.email as string,
-      organizationId: row.organization_id as string,
-      organizationSlug: row.organization_slug as string,
-      organizationTitle: row.organization_title as string,
-    }
+  async userByToken(tokenHash: string): Promise<UserRecord | null> {
+    return userOf(this.first('SELECT u.* FROM tokens t JOIN users u ON u.id = t.user_id WHERE t.hash = ?', tokenHash))
+  }
+
+  async userById(userId: string): Promise<UserRecord | null> {
+    return userOf(this.first('SELECT * FROM users WHERE id = ?', userId))
+  }
+
+  async renameProject(ref: string, userId: string, name: string): Promise<ProjectSummary | null> {
+    this.sql.exec('UPDATE projects SET name = ? WHERE ref = ? AND owner_user_id = ?', name, ref, userId)
+    const known = this.first('SELECT * FROM projects WHERE ref = ? AND owner_user_id = ?', ref, userId)
+    return known ? this.summary(known) : null
   }
 
   async projectByRef(ref: string, userId: string): Promise<ProjectSummary | null> {
@@ -192,5 +188,17 @@ export class DirectoryDO extends DurableObject<Env> implements DirectoryObject {
 
   private first(query: string, ...values: SqlStorageValue[]): Row | undefined {
     return this.sql.exec<Row>(query, ...values).toArray()[0]
+  }
+}
+
+function userOf(row: Row | undefined): UserRecord | null {
+  if (!row) return null
+  return {
+    userId: row.id as string,
+    email: row.email as string,
+    organizationId: row.organization_id as string,
+    organizationSlug: row.organization_slug as string,
+    organizationTitle: row.organization_title as string,
+    createdAt: row.created_at as number,
   }
 }

@@ -2,6 +2,7 @@
  * From a bearer token to who is calling. Verified credentials are kept 30 s in the isolate's memory and wrong ones 10 s, so a
  * warm request calls no object; a key whose check is wrong touches none at all (design §5).
  */
+import { isActorToken, readActorToken } from '../auth/actor-token.ts'
 import { sameText, sha256Hex } from '../auth/crypto.ts'
 import { type PublicClaims, readPublicClaims, verifyPublicToken } from '../auth/jwt.ts'
 import { isPersonalToken, readSecretKey } from '../auth/keys.ts'
@@ -26,6 +27,7 @@ export interface UserPrincipal {
   organizationId: string
   organizationSlug: string
   organizationTitle: string
+  createdAt: number
 }
 export type Principal = EnvironmentPrincipal | UserPrincipal
 
@@ -41,6 +43,7 @@ const cache = new Map<string, { renewAt: number; until: number; value: unknown }
 export async function authenticate(env: Env, token: string, branchHeader: string | undefined): Promise<Principal | undefined> {
   const root = env.ROOT_SECRET as string
   if (isPersonalToken(token)) return userOf(env, token)
+  if (isActorToken(token)) return actorOf(env, token)
   const branch = branchOf(branchHeader)
   const key = await readSecretKey(root, token)
   if (key) {
@@ -108,6 +111,12 @@ export function branchOf(header: string | undefined): string | undefined {
   if (!header) return undefined
   const name = header.replace(/^refs\/(heads|remotes|tags|pull|merge|release)\//, '')
   return name === '' || name.startsWith('refs/') ? undefined : name
+}
+
+async function actorOf(env: Env, token: string): Promise<UserPrincipal | undefined> {
+  const userId = await readActorToken(env.ROOT_SECRET as string, token, Date.now())
+  const user = userId && (await remember(`user ${userId}`, () => callDirectory(env, (directory) => directory.userById(userId))))
+  return user ? { kind: 'user', ...user } : undefined
 }
 
 async function userOf(env: Env, token: string): Promise<UserPrincipal | undefined> {

@@ -78,6 +78,14 @@ export async function createProject(env: Env, user: UserPrincipal, name: string)
   return summary
 }
 
+/** Only one there is: renaming makes none. */
+export async function renameProject(env: Env, user: UserPrincipal, ref: string, name: string): Promise<ProjectSummary> {
+  const summary = await callDirectory(env, (directory) => directory.renameProject(ref, user.userId, name))
+  if (!summary) throw new OperationError('NOT_FOUND', 'Project not found')
+  await callProject(env, summary.id, (project) => project.init(summary))
+  return summary
+}
+
 /** A new key. The old one works for another day, or ends at once when it is revoked. */
 export async function rotateKey(
   env: Env,

@@ -78,7 +78,7 @@ describe('the CLI', { timeout: 120_000 }, () => {
     const replayed = await says(/run_\w+/, plainFolder, 'runs', 'replay', run.id, '--env', 'prod')
     expect(replayed).not.toMatch(/error/i)
     const delayed = await tasks.trigger('add-one', { n: 1 }, { delay: '1h' })
-    await says(/cancell?ed/i, plainFolder, 'runs', 'cancel', delayed.id, '--env', 'prod')
+    await says(/cancell?ed/i, plainFolder, 'runs', 'cancel', delayed.id, '--env', 'prod', '--yes')
     const unknown = await cli(plainFolder, 'runs', 'get', `run_${'0'.repeat(26)}`, '--env', 'prod')
     expect([unknown.code, unknown.output]).toEqual([1, expect.stringMatching(/not found/i)])
   })

@@ -64,6 +64,8 @@ describe('the npm package', { timeout: 300_000 }, () => {
         'CHANGELOG.md',
         'LICENSE',
         'README.md',
+        'dist/browser.d.ts',
+        'dist/browser.js',
         'dist/cli.js',
         'dist/index.d.ts',
         'dist/index.js',

@@ -25,7 +25,9 @@ export function buildClient(folder: string): void {
     'skipLibCheck',
   ]
   const args = [...flags.map((name) => `--${name}`), ...Object.entries(options).flatMap(([name, value]) => [`--${name}`, value])]
-  const entries = ['src/index.ts', 'src/mcp/index.ts', 'src/adapters/agents/index.ts'].map((entry) => join(root, entry))
+  const entries = ['src/index.ts', 'src/browser.ts', 'src/mcp/index.ts', 'src/adapters/agents/index.ts'].map((entry) =>
+    join(root, entry),
+  )
   const tsc = join(root, 'node_modules/typescript/bin/tsc')
   const result = spawnSync(process.execPath, [tsc, ...args, ...entries], { cwd: root, encoding: 'utf8' })
   if (result.status !== 0) throw new Error(`The client does not compile.\n${result.stdout}${result.stderr}`)

@@ -308,6 +308,8 @@ describe('what is refused', () => {
       },
     })
     expect([twice.status, twice.body.error]).toEqual([400, expect.stringMatching(/"a".*src\/a\.ts, src\/b\.ts/)])
+    const large = await register('large', ['job'], { payloadSchema: { description: 'x'.repeat(1_100_000) } })
+    expect([large.status, large.body.error]).toEqual([413, expect.stringContaining('at most 1048576 bytes')])
     const schedule = { cron: '99 * * * *', timezone: 'UTC' }
     expect((await register('y', ['job'], { schedule })).status).toBe(400)
     const many = { runFriendlyIds: Array.from({ length: 501 }, () => run) }

@@ -65,6 +65,8 @@ export const limits = {
   telemetryBodyBytes: 5_242_880,
   /** With the sources of all tasks, which are not kept. */
   workerBodyBytes: 33_554_432,
+  /** It has to fit into one row. */
+  workerIndexBytes: 1_048_576,
   /** What is read of a body over its limit, so that the refusal reaches the client. */
   discardBytes: 33_554_432,
 } as const

@@ -269,8 +269,8 @@ export interface EnvironmentObject {
   isDevConnected(caller: Caller): Promise<RpcResult<boolean>>
   /** By run id; what belongs to no run of a process elsewhere is dropped. */
   addSpans(caller: Caller, byRun: Record<string, SpanRecord[]>): Promise<RpcResult<{ ok: true }>>
-  /** The environment with this locator holds the socket of a session that executes runs of this branch. */
-  tellOfRuns(locator: string): Promise<void>
+  /** The environment with this locator, of the same project, holds the socket of a session that executes runs of this branch. */
+  tellOfRuns(locator: string, projectId: string): Promise<void>
   notifyRun(runId: string): Promise<void>
 }
 

@@ -111,7 +111,7 @@ export class EnvironmentDO extends DurableObject<Env> implements EnvironmentObje
       queueSizes(env.MAXIMUM_DEV_QUEUE_SIZE, env.MAXIMUM_DEPLOYED_QUEUE_SIZE),
       creationLimit(env.MAXIMUM_CREATIONS_PER_MINUTE),
     )
-    this.sockets = new DevSockets(ctx, env, () => this.state.identity?.locator)
+    this.sockets = new DevSockets(ctx, env, () => this.state.identity)
     const remote = new RemoteExecutors(this.state, this.telemetry, (runId) => this.sockets.notify(runId))
     this.state.mayStart = (run) => remote.mayStart(run)
     this.executors = new Executors(
@@ -548,8 +548,8 @@ export class EnvironmentDO extends DurableObject<Env> implements EnvironmentObje
 
   override async webSocketClose(): Promise<void> {}
 
-  async tellOfRuns(locator: string): Promise<void> {
-    if (this.state.identity?.type === 'DEVELOPMENT') this.sockets.addListener(locator)
+  async tellOfRuns(locator: string, projectId: string): Promise<void> {
+    this.sockets.addListener(locator, projectId)
   }
 
   async notifyRun(runId: string): Promise<void> {

@@ -7,10 +7,12 @@ import type { Env } from '../contracts/bindings.ts'
 import type { CompletedAttempt, DequeuedRun, RunSnapshot, StartedAttempt } from '../contracts/engine.ts'
 import { OperationError } from '../contracts/errors.ts'
 import { locatorOf, mintId, partitionOf } from '../contracts/ids.ts'
+import { limits } from '../contracts/limits.ts'
 import type { BackgroundWorkerInput, BackgroundWorkerRecord, EnvironmentObject } from '../contracts/objects.ts'
 import type { Caller, Completion, EnvironmentIdentity, RpcResult, TaskDefinition } from '../contracts/rpc.ts'
 import { variablesOf } from './deployments.ts'
 import { callEnvironment, callProject, callTask, unwrap } from './objects.ts'
+import { byteLength } from './packets.ts'
 
 /** A question for runs is held open this long: an idle session costs one request a minute. */
 const holdMs = 50_000
@@ -23,6 +25,12 @@ export async function registerWorker(
   const { environment } = caller
   const twice = duplicates(worker.index.tasks)
   if (twice) throw new OperationError('INVALID_REQUEST', twice)
+  const bytes = byteLength(JSON.stringify(worker.index))
+  if (bytes > limits.workerIndexBytes)
+    throw new OperationError(
+      'TOO_LARGE',
+      `The tasks of a project take at most ${limits.workerIndexBytes} bytes with their schemas, these take ${bytes}.`,
+    )
   const variables = await variablesOf(env, environment)
   const input = { ...worker, id: mintId('worker', environment.locator) }
   return unwrap(await callTask(env, environment.locator, (task) => task.registerWorker(environment, input, variables)))

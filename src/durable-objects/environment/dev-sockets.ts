@@ -5,6 +5,7 @@
 import type { Env } from '../../contracts/bindings.ts'
 import { locatorOf, randomText } from '../../contracts/ids.ts'
 import { type EnvironmentObject, objectNames } from '../../contracts/objects.ts'
+import type { EnvironmentIdentity } from '../../contracts/rpc.ts'
 import { connectedFrame, eventFrame, openFrame, pongFrame, readFrame, refusedFrame } from '../../realtime/engine-io.ts'
 import { putSetting, readSetting } from '../../storage/document-table.ts'
 
@@ -16,12 +17,12 @@ export class DevSockets {
   private readonly ctx: DurableObjectState
   private readonly env: Env
   /** Of this environment. */
-  private readonly locator: () => string | undefined
+  private readonly identity: () => EnvironmentIdentity | undefined
 
-  constructor(ctx: DurableObjectState, env: Env, locator: () => string | undefined) {
+  constructor(ctx: DurableObjectState, env: Env, identity: () => EnvironmentIdentity | undefined) {
     this.ctx = ctx
     this.env = env
-    this.locator = locator
+    this.identity = identity
   }
 
   accept(): Response {
@@ -54,16 +55,18 @@ export class DevSockets {
 
   /** The socket's handshake names no branch: its session's runs may live in one. */
   private async listenAt(locators: Set<string>): Promise<void> {
-    const own = this.locator()
+    const own = this.identity()
     for (const locator of locators)
-      if (own && locator !== own)
+      if (own && locator !== own.locator)
         await this.object(locator)
-          .tellOfRuns(own)
+          .tellOfRuns(own.locator, own.projectId)
           .catch(() => {})
   }
 
-  /** From the environment whose key a session of this branch used for its socket. */
-  addListener(locator: string): void {
+  /** From the environment whose key a session of this branch used for its socket; nobody of another project listens. */
+  addListener(locator: string, projectId: string): void {
+    const own = this.identity()
+    if (own?.type !== 'DEVELOPMENT' || own.projectId !== projectId) return
     const known = this.listeners()
     if (known.includes(locator)) return
     putSetting(this.ctx.storage.sql, 'devListeners', [...known, locator].slice(-listenersKept))

@@ -39,6 +39,8 @@ const runsPerPoll = 10
 /** A session asks again within a second; one that has not asked for this long is gone. */
 const askedWithinMs = 5_000
 const startedOverAtMost = 3
+const pollsAtOnce = 100
+const workersKept = 1_000
 /** For a caller that did not hear the answer and asks with the same id. */
 const answersKeptMs = 15_000
 /** A session counts as connected this long after it last asked; its question is held open for most of the time. */
@@ -77,7 +79,10 @@ export class RemoteExecutors {
     for (const [id, { at }] of this.answered) if (at < now - answersKeptMs) this.answered.delete(id)
     const before = this.answered.get(input.pollId)
     if (before) return Promise.resolve(before.runs)
+    if (this.asked.size > workersKept) this.asked.clear()
     this.asked.set(input.worker, now)
+    // A client that asks without waiting for its answers gets the oldest ones now.
+    if (this.polls.length >= pollsAtOnce) this.polls[0]?.answer()
     return new Promise((resolve) => {
       const poll: Poll = {
         ...input,
@@ -313,6 +318,7 @@ export class RemoteExecutors {
     const { state } = turn
     const run = state.live.get(runId)
     if (!run?.engine.remote || run.engine.lease === 0) return false
+    this.heard.delete(runId)
     if (isFinal(run.status)) finalise(turn, run)
     else {
       run.engine.waits = []
@@ -376,6 +382,7 @@ export class RemoteExecutors {
   }
 
   private stalled(turn: Turn, run: StoredRun): void {
+    this.heard.delete(run.id)
     const waiting = run.status === 'WAITING_TO_RESUME'
     const error: TaskRunError = {
       type: 'INTERNAL_ERROR',

@@ -340,6 +340,7 @@ describe('answers', () => {
     const made = await valid('createProject', 'POST', `/api/v1/orgs/${organization.slug}/projects`, { name: 'Schemas' }, pat)
     const project = `/api/v1/projects/${made.externalRef}`
     await valid('getProject', 'GET', project, undefined, pat)
+    await valid('renameProject', 'PATCH', project, { name: plain.ref }, pat)
     await valid('upsertBranch', 'POST', `${project}/branches`, { branch: 'schema/one', env: 'preview' }, pat)
     await valid('listBranches', 'GET', `${project}/branches`, undefined, pat)
     for (const name of ['dev', 'staging', 'prod', 'preview']) {

@@ -26,6 +26,8 @@ const benchmarks = [
   'queues',
   'ticks',
   'dev',
+  'sentences',
+  'plans',
 ]
 
 const { values, positionals } = parseArgs({

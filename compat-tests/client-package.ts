@@ -17,7 +17,7 @@ export function installClient(project: string): string {
       name,
       version,
       type,
-      exports: { '.': exports['.'], './mcp': exports['./mcp'], './agents': exports['./agents'] },
+      exports: Object.fromEntries(['.', './mcp', './agents', './fsx', './gitx'].map((path) => [path, exports[path]])),
       sideEffects: false,
     }),
   )

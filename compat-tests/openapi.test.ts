@@ -203,6 +203,13 @@ describe('the OpenAPI document', () => {
   it('describes what the routes of our own client answer', async () => {
     const sentence = { strings: ['add one with n ', ''], values: [1] }
     await described('GET', '/api/v1/tasks')
+    await described('PUT', '/api/v1/files/content?path=/doc/a.txt', 'a')
+    await described('POST', '/api/v1/files/batch', { files: [{ path: '/doc/b.txt', content: 'Yg==' }] })
+    await described('GET', '/api/v1/files/entry?path=/doc/a.txt')
+    await described('GET', '/api/v1/files/entry?path=/doc')
+    await described('GET', '/api/v1/files?path=/&limit=1')
+    await described('GET', '/api/v1/files?path=/doc&pattern=*.txt')
+    await described('DELETE', '/api/v1/files?path=/doc&recursive=true')
     await described('POST', '/api/v1/sentences/explain', sentence)
     await described('POST', '/api/v1/sentences/explain', { strings: ['every day at 3am, add one'], values: [] })
     await described('POST', '/api/v1/sentences/explain', { strings: ['when an order is placed, add one'], values: [] })
@@ -235,6 +242,7 @@ describe('the OpenAPI document', () => {
         'getRunPacket',
         'seedPlatform',
         'exportEnvironment',
+        'readFile',
       ],
       ...['platformNotifications', 'remoteBuildStatus', 'waitForDuration', 'waitForToken'],
       // A dev session's: engine.test.ts.

@@ -235,6 +235,8 @@ describe('README.md', { timeout: 300_000 }, () => {
   it('has no block that was left out above', () => {
     // Needs tasks such as these: sentences.test.ts runs it.
     block("import { trigger } from 'trigger.do'\n\nconst")
+    // files.test.ts.
+    block("import { task } from 'trigger.do'\nimport { fsx } from 'trigger.do/fsx'")
     // agents.test.ts runs both; dev.test.ts the command, with the CLI of the repository.
     block("import { trigger } from 'trigger.do'\nimport { defineTool")
     block("import { ralph } from 'trigger.do/agents'")

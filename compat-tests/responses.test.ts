@@ -103,7 +103,7 @@ const schemas: Record<string, Schema> = {
 /** Routes of trigger.do's own, which no SDK of Trigger.dev knows; openapi.test.ts holds their answers against the document. */
 const own = `operate startSentence explainSentence startPlan listTasks waitForRunChange putRunCheckpoint listRunCheckpoints sendEvent
    listEventSubscriptions createEventSubscription deleteEventSubscription pauseEventSubscription resumeEventSubscription
-   exportEnvironment importEnvironment`
+   exportEnvironment importEnvironment listFiles statFile readFile writeFile writeFiles removeFiles`
 /** engine.test.ts acts as a dev session and holds its answers against the published schemas. */
 const engine = `getDevConfig openDevPresence dequeueRuns startDevAttempt completeDevAttempt getLatestSnapshot heartbeatDevRun
    sendDebugLog disconnectDevRuns registerWorker getWorker getDevStatus exportTraces exportLogs exportMetrics askForLogin exchangeLogin createEnvironmentToken subscribeToRun

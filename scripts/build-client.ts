@@ -25,8 +25,8 @@ export function buildClient(folder: string): void {
     'skipLibCheck',
   ]
   const args = [...flags.map((name) => `--${name}`), ...Object.entries(options).flatMap(([name, value]) => [`--${name}`, value])]
-  const entries = ['src/index.ts', 'src/browser.ts', 'src/mcp/index.ts', 'src/adapters/agents/index.ts'].map((entry) =>
-    join(root, entry),
+  const entries = ['index', 'browser', 'mcp/index', 'adapters/agents/index', 'adapters/fsx/index', 'adapters/gitx/index'].map(
+    (entry) => join(root, `src/${entry}.ts`),
   )
   const tsc = join(root, 'node_modules/typescript/bin/tsc')
   const result = spawnSync(process.execPath, [tsc, ...args, ...entries], { cwd: root, encoding: 'utf8' })

@@ -209,6 +209,7 @@ function miniflareOptions(options: HostOptions, start: Start): ConstructorParame
             RUN: object('RunDO'),
             HISTORY: object('HistoryDO'),
             SCHEDULER: object('SchedulerDO'),
+            FILES: object('FilesDO'),
           },
           queueProducers: { DISPATCH: 'trigger-do-dispatch' },
           queueConsumers: {

@@ -19,6 +19,7 @@ import { type Dial, type Dialled, forward, serveTunnel, type Target, tunnelAddre
 
 export { DirectoryDO } from './durable-objects/directory-do.ts'
 export { EnvironmentDO } from './durable-objects/environment-do.ts'
+export { FilesDO } from './durable-objects/files-do.ts'
 export { HistoryDO } from './durable-objects/history-do.ts'
 export { ProjectDO } from './durable-objects/project-do.ts'
 export { RunDO } from './durable-objects/run-do.ts'

@@ -60,6 +60,7 @@ const namespaces = {
   RUN: 'RunDO',
   HISTORY: 'HistoryDO',
   SCHEDULER: 'SchedulerDO',
+  FILES: 'FilesDO',
 } as const
 for (const [binding, name] of Object.entries(namespaces))
   intercept(env[binding as keyof typeof namespaces], 'get', (_args, stub) => countCalls(stub as object, `request ${name}`))

@@ -10,6 +10,7 @@ import { environmentVariableRoutes } from './envvars.ts'
 import { handleError, unanswered } from './error-handler.ts'
 import { eventRoutes } from './events.ts'
 import { exportRoutes } from './exports.ts'
+import { fileRoutes } from './files.ts'
 import { loginRoutes } from './login.ts'
 import { packetRoutes } from './packets.ts'
 import { platformRoutes } from './platform.ts'
@@ -67,6 +68,7 @@ export function createApp(): App {
   traceRoutes(app)
   waitpointRoutes(app)
   packetRoutes(app)
+  fileRoutes(app)
   queueRoutes(app)
   scheduleRoutes(app)
   environmentVariableRoutes(app)

@@ -11,7 +11,7 @@ import { resetIdempotencyKey } from '../operations/runs.ts'
 import * as queries from './queries.ts'
 import { bearer, environmentOf, readBody, readText, requireScope, userOf } from './request.ts'
 import * as responses from './responses.ts'
-import { type App, type Ctx, route } from './route.ts'
+import { type App, route } from './route.ts'
 
 const tag = 'platform'
 const maxTokenSeconds = 30 * 86_400

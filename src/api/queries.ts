@@ -1,5 +1,6 @@
 /** Query parameters as the document lists them. Described only: the handlers read and refuse them with upstream's words. */
 import { z } from 'zod'
+import { fileLimits } from '../contracts/files.ts'
 import { limits } from '../contracts/limits.ts'
 
 const text = z.string().optional()
@@ -63,5 +64,15 @@ export const importOptions = z.object({ unfinished: z.enum(['skip', 'queue']).op
 export const tracePage = z.object({ 'page[size]': z.int().min(1).max(10_000).optional(), 'page[after]': text })
 export const queueType = z.object({ type: z.enum(['id', 'task', 'custom']).optional() })
 export const rollbacks = z.object({ allowRollbacks: boolean })
+export const filePath = z.object({ path: z.string() })
+export const fileRemoval = filePath.extend({ recursive: boolean })
+/** With `pattern`, the files beneath the folder that fit; without, what lies in it. */
+export const fileFilter = z.object({
+  path: text,
+  pattern: text,
+  hidden: boolean,
+  limit: z.int().min(1).max(fileLimits.page).optional(),
+  after: text,
+})
 export const zoneFilter = z.object({ excludeUtc: boolean })
 export const projectRef = z.object({ projectRef: text })

@@ -534,3 +534,10 @@ export const shape = z.array(
 )
 export const environmentToken = z.object({ token: z.string(), environmentId: z.string() })
 export const actorToken = z.object({ token: z.string(), expiresInSeconds: count })
+
+export const fileEntry = z
+  .object({ path: z.string(), type: z.enum(['file', 'directory']), size: count.optional(), modifiedAt: date.optional() })
+  .openapi('FileEntry')
+export const fileList = z.object({ data: z.array(fileEntry), next: z.string().optional() })
+export const filesWritten = z.object({ written: count })
+export const filesRemoved = z.object({ removed: count })

@@ -23,6 +23,8 @@ export interface RouteSpec {
   response?: z.ZodType
   /** Lines of JSON instead of one document, with an example of each kind of line. */
   lines?: { body?: LineSpec; response?: LineSpec }
+  /** Bytes in place of JSON. */
+  bytes?: 'body' | 'response'
   /** Of the success; 200 unless said. */
   status?: number
   /** No credential needed. */
@@ -38,6 +40,7 @@ interface LineSpec {
 }
 
 const errorSchema = z.looseObject({ error: z.string(), code: z.string().optional() })
+const bytesContent = { 'application/octet-stream': { schema: z.string().meta({ format: 'binary' }) } }
 const anySchema = z.record(z.string(), z.unknown())
 const refusals: Record<number, string> = {
   400: 'Refused: the request is not valid',
@@ -74,17 +77,22 @@ export function describe(app: App, spec: RouteSpec): void {
       ...(params.length > 0 ? { params: z.object(Object.fromEntries(params.map((name) => [name, z.string()]))) } : {}),
       ...(spec.query ? { query: spec.query } : {}),
       ...(spec.body ? { body: { content: { 'application/json': { schema: spec.body } } } } : {}),
+      ...(spec.bytes === 'body' ? { body: { content: bytesContent } } : {}),
       ...(spec.lines?.body ? { body: { content: { 'application/x-ndjson': linesOf(spec.lines.body) } } } : {}),
     },
     responses: Object.fromEntries(
       answersOf(spec).map(([status, description, schema]) => [
         status,
-        status === success && spec.lines?.response
-          ? { description, content: { 'application/x-ndjson': linesOf(spec.lines.response) } }
-          : { description, content: { 'application/json': { schema } } },
+        { description, content: status === success ? contentOf(spec, schema) : { 'application/json': { schema } } },
       ]),
     ),
   })
+}
+
+function contentOf({ bytes, lines }: RouteSpec, schema: z.ZodType): Record<string, { schema: z.ZodType; example?: string }> {
+  if (bytes === 'response') return bytesContent
+  if (lines?.response) return { 'application/x-ndjson': linesOf(lines.response) }
+  return { 'application/json': { schema } }
 }
 
 function linesOf({ schema, example }: LineSpec): { schema: z.ZodType; example: string } {
@@ -102,7 +110,7 @@ function answersOf(spec: RouteSpec): [status: number, description: string, schem
     400,
     ...(spec.open ? [] : [401, 403]),
     404,
-    ...(spec.body || spec.lines?.body ? [413, 422] : []),
+    ...(spec.body || spec.lines?.body || spec.bytes === 'body' ? [413, 422] : []),
     ...(spec.open ? [] : [429]),
   ]
   return [

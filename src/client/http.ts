@@ -9,16 +9,36 @@ const longestPauseMs = 10_000
 
 export interface RequestOptions {
   body?: unknown
+  /** Sent as they are, in place of `body`. */
+  bytes?: Uint8Array
   signal?: AbortSignal | undefined
   /** How often a read is tried in all. */
   tries?: number
 }
 
-export async function request<T>(
+export async function request<T>(connection: Connection, method: string, path: string, options: RequestOptions = {}): Promise<T> {
+  return send(connection, method, path, options, async (response) => {
+    const text = await response.text()
+    return (text === '' ? undefined : JSON.parse(text)) as T
+  })
+}
+
+/** For answers that are not JSON. */
+export function requestBytes(
+  connection: Connection,
+  method: string,
+  path: string,
+  options: RequestOptions = {},
+): Promise<Uint8Array> {
+  return send(connection, method, path, options, async (response) => new Uint8Array(await response.arrayBuffer()))
+}
+
+async function send<T>(
   { baseURL, accessToken, fetch }: Connection,
   method: string,
   path: string,
-  { body, signal, tries: readTries = tries }: RequestOptions = {},
+  { body, bytes, signal, tries: readTries = tries }: RequestOptions,
+  read: (response: Response) => Promise<T>,
 ): Promise<T> {
   const headers: Record<string, string> = {
     authorization: `Bearer ${accessToken}`,
@@ -27,6 +47,7 @@ export async function request<T>(
   if (body !== undefined) headers['content-type'] = 'application/json'
   const init: RequestInit = { method, headers, ...(signal ? { signal } : {}) }
   if (body !== undefined) init.body = JSON.stringify(body)
+  if (bytes) init.body = bytes as Uint8Array<ArrayBuffer>
   for (let attempt = 1; ; attempt++) {
     signal?.throwIfAborted()
     let response: Response
@@ -38,9 +59,8 @@ export async function request<T>(
       await pause(backoffMs(attempt), signal)
       continue
     }
-    const text = await response.text()
-    if (response.ok) return (text === '' ? undefined : JSON.parse(text)) as T
-    const error = errorOf(response.status, text)
+    if (response.ok) return read(response)
+    const error = errorOf(response.status, await response.text())
     const isTransient = response.status === 429 || (method === 'GET' && response.status >= 500 && response.status !== 501)
     if (!isTransient || attempt >= (method === 'GET' ? readTries : tries)) throw error
     const seconds = Number(response.headers.get('retry-after'))

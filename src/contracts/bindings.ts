@@ -9,6 +9,7 @@ export interface Env {
   RUN: DurableObjectNamespace
   HISTORY: DurableObjectNamespace
   SCHEDULER: DurableObjectNamespace
+  FILES: DurableObjectNamespace
   DISPATCH: Queue<DispatchHint>
   BUCKET: R2Bucket
   LOADER: WorkerLoader

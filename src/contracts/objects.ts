@@ -30,6 +30,7 @@ export const objectNames = {
   history: (locator: string, partition: string, day: string): string => `${locator}:${partition}:${day}`,
   task: (locator: string): string => locator,
   scheduler: (locator: string): string => locator,
+  files: (locator: string): string => locator,
   directory: 'directory',
 } as const
 

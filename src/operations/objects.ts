@@ -63,7 +63,7 @@ export function unwrap<T>(result: RpcResult<T>): T {
 
 const attempts = 3
 
-async function repeated<T>(call: () => Promise<T>): Promise<T> {
+export async function repeated<T>(call: () => Promise<T>): Promise<T> {
   for (let attempt = 1; ; attempt++) {
     try {
       return await call()

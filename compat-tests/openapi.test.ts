@@ -249,6 +249,17 @@ describe('the OpenAPI document', () => {
       ...['getDevConfig', 'openDevPresence', 'dequeueRuns', 'startDevAttempt', 'completeDevAttempt', 'getLatestSnapshot'],
       ...['heartbeatDevRun', 'sendDebugLog', 'disconnectDevRuns', 'registerWorker', 'getWorker', 'getDevStatus'],
       ...['exportTraces', 'exportLogs', 'exportMetrics'],
+      // node-host.test.ts.
+      ...['connectNodeHost', 'waitForBuilds', 'downloadBundle', 'indexDeployment', 'failDeployment', 'dequeueForHost'],
+      ...[
+        'heartbeatNodeHost',
+        'heartbeatHostRun',
+        'releaseRun',
+        'startRunnerAttempt',
+        'completeRunnerAttempt',
+        'heartbeatRunner',
+      ],
+      ...['listRunnerSnapshots', 'suspendRunner', 'continueRunner', 'sendRunnerDebugLog'],
       // login.test.ts.
       ...['askForLogin', 'exchangeLogin'],
       // cli-mcp.test.ts, realtime.test.ts.

@@ -136,5 +136,6 @@ export const classes = [EnvironmentDO, RunDO]
     expect(JSON.parse(readFileSync(join(project, 'secrets/secrets.json'), 'utf8')).rootSecret).toMatch(/^[0-9a-f]{64}$/)
     expect(readFileSync(join(project, 'secrets/.gitignore'), 'utf8')).toBe('*\n')
     expect(() => command('unknown')).toThrow()
+    expect(() => command('node-host', '--memory', 'much')).toThrow(/--memory much: a whole number/)
   })
 })

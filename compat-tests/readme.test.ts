@@ -235,6 +235,11 @@ describe('README.md', { timeout: 300_000 }, () => {
   it('has no block that was left out above', () => {
     // Needs tasks such as these: sentences.test.ts runs it.
     block("import { trigger } from 'trigger.do'\n\nconst")
+    // node-host.test.ts starts it.
+    expect(commands(block('TRIGGER_SECRET_KEY="$PROD_SECRET_KEY"').text)).toEqual([
+      'TRIGGER_SECRET_KEY="$PROD_SECRET_KEY" npm run node-host -- --concurrency 4',
+    ])
+    expect(manifest.scripts['node-host']).toBe('exec node scripts/node-host.ts')
     // files.test.ts.
     block("import { task } from 'trigger.do'\nimport { fsx } from 'trigger.do/fsx'")
     // agents.test.ts runs both; dev.test.ts the command, with the CLI of the repository.

@@ -108,10 +108,14 @@ const own = `operate startSentence explainSentence startPlan listTasks waitForRu
 const engine = `getDevConfig openDevPresence dequeueRuns startDevAttempt completeDevAttempt getLatestSnapshot heartbeatDevRun
    sendDebugLog disconnectDevRuns registerWorker getWorker getDevStatus exportTraces exportLogs exportMetrics askForLogin exchangeLogin createEnvironmentToken subscribeToRun
    createActorToken`
+/** node-host.test.ts: the published controllers read the answers. */
+const nodeHost = `connectNodeHost waitForBuilds downloadBundle indexDeployment failDeployment dequeueForHost heartbeatNodeHost
+   heartbeatHostRun releaseRun startRunnerAttempt completeRunnerAttempt heartbeatRunner listRunnerSnapshots suspendRunner
+   continueRunner sendRunnerDebugLog`
 const unpublished = new Set(
   `health seedPlatform getTokenClaims createToken createPublicToken addRunTags listRunEvents downloadPacket uploadPacket
    uploadArtifact createDeployment platformNotifications archiveBranch regenerateKey pauseEnvironment
-   resumeEnvironment ${engine} ${own}`.split(/\s+/),
+   resumeEnvironment ${engine} ${own} ${nodeHost}`.split(/\s+/),
 )
 
 const pat = { authorization: `Bearer ${endpoints.accessToken}` }

@@ -12,6 +12,7 @@ import { eventRoutes } from './events.ts'
 import { exportRoutes } from './exports.ts'
 import { fileRoutes } from './files.ts'
 import { loginRoutes } from './login.ts'
+import { nodeHostRoutes } from './node-host.ts'
 import { packetRoutes } from './packets.ts'
 import { platformRoutes } from './platform.ts'
 import { projectRoutes } from './projects.ts'
@@ -78,6 +79,7 @@ export function createApp(): App {
   loginRoutes(app)
   devSessionRoutes(app)
   backgroundWorkerRoutes(app)
+  nodeHostRoutes(app)
   telemetryRoutes(app)
   unbuiltRoutes(app)
   documentRoutes(app)

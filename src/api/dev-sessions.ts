@@ -1,12 +1,11 @@
 /** The engine as a session of the CLI's `dev` speaks to it (cli-engine-protocol.md §2). Bodies come as text as well as JSON. */
 import { z } from 'zod'
-import type { EngineRun, Snapshot } from '../contracts/engine.ts'
 import { OperationError } from '../contracts/errors.ts'
 import { limits } from '../contracts/limits.ts'
-import type { Caller, CompletedWaitpoint, Completion } from '../contracts/rpc.ts'
+import type { Completion } from '../contracts/rpc.ts'
 import * as sessions from '../operations/dev-sessions.ts'
 import { heldJson } from './held.ts'
-import { defined } from './present-run.ts'
+import { completeSchema, presentDequeued, presentExecution, presentRun, presentSnapshot, startSchema } from './present-engine.ts'
 import { environmentOf, originOf, readBody, readText } from './request.ts'
 import * as responses from './responses.ts'
 import { type App, type Ctx, route } from './route.ts'
@@ -24,31 +23,6 @@ const presenceMs = 60_000
 const disconnectedAtOnce = 500
 
 const dequeueSchema = z.looseObject({ currentWorker: z.string().min(1), oldWorkers: z.array(z.string()).default([]) })
-const startSchema = z.looseObject({ isWarmStart: z.boolean().optional() })
-const text = z.string()
-const errorSchema = z.discriminatedUnion('type', [
-  z.looseObject({ type: z.literal('BUILT_IN_ERROR'), name: text, message: text, stackTrace: text }),
-  z.looseObject({ type: z.literal('CUSTOM_ERROR'), raw: text }),
-  z.looseObject({ type: z.literal('STRING_ERROR'), raw: text }),
-  z.looseObject({ type: z.literal('INTERNAL_ERROR'), code: text, message: text.optional(), stackTrace: text.optional() }),
-])
-const common = {
-  id: text,
-  usage: z.looseObject({ durationMs: z.number().nonnegative() }).optional(),
-  flushedMetadata: z.looseObject({ data: text.optional(), dataType: text }).optional(),
-}
-const completeSchema = z.looseObject({
-  completion: z.discriminatedUnion('ok', [
-    z.looseObject({ ...common, ok: z.literal(true), output: text.optional(), outputType: text.optional() }),
-    z.looseObject({
-      ...common,
-      ok: z.literal(false),
-      error: errorSchema,
-      retry: z.looseObject({ timestamp: z.number(), delay: z.number().nonnegative() }).optional(),
-      skippedRetrying: z.boolean().optional(),
-    }),
-  ]),
-})
 const disconnectSchema = z.object({
   runFriendlyIds: z.array(z.string()).max(disconnectedAtOnce, `At most ${disconnectedAtOnce} runs can be named at once`),
 })
@@ -181,14 +155,7 @@ export function devSessionRoutes(app: App): void {
     async (c) => {
       const { caller } = await developer(c)
       const latest = await sessions.latestSnapshot(c.env, caller, c.req.param('runId') as string)
-      return c.json({
-        execution: {
-          version: '1',
-          snapshot: presentSnapshot(latest.snapshot),
-          run: presentRun(latest.run),
-          completedWaitpoints: latest.completedWaitpoints.map(presentWaitpoint),
-        },
-      })
+      return c.json({ execution: presentExecution(latest) })
     },
   )
 
@@ -249,57 +216,4 @@ async function developer(c: Ctx): ReturnType<typeof environmentOf> {
   if (known.caller.environment.type !== 'DEVELOPMENT')
     throw new OperationError('FORBIDDEN', 'A dev session needs the key of a development environment.')
   return known
-}
-
-function presentSnapshot({ id, executionStatus, createdAt }: Snapshot): Record<string, unknown> {
-  return { id, friendlyId: id, executionStatus, description: executionStatus, createdAt: new Date(createdAt).toISOString() }
-}
-
-function presentRun({ id, status, attemptNumber }: EngineRun): Record<string, unknown> {
-  return { id, friendlyId: id, status, attemptNumber }
-}
-
-function presentDequeued(
-  { environment }: Caller,
-  dequeued: Awaited<ReturnType<typeof sessions.dequeue>>[number],
-): Record<string, unknown> {
-  const { snapshot, worker, run, machine, deploymentId } = dequeued
-  return {
-    version: '1',
-    snapshot: presentSnapshot(snapshot),
-    dequeuedAt: new Date(dequeued.dequeuedAt).toISOString(),
-    completedWaitpoints: [],
-    backgroundWorker: defined({ id: worker.id, friendlyId: worker.id, version: worker.version, runtime: worker.runtime }),
-    deployment: defined({ id: deploymentId, friendlyId: deploymentId }),
-    run: {
-      id: run.id,
-      friendlyId: run.id,
-      isTest: run.isTest,
-      isReplay: run.isReplay,
-      machine,
-      attemptNumber: run.attemptNumber,
-      masterQueue: run.queue,
-      traceContext: { traceparent: run.traceparent },
-    },
-    environment: { id: environment.id, type: environment.type },
-    organization: { id: environment.organizationId },
-    project: { id: environment.projectId },
-  }
-}
-
-function presentWaitpoint({ archivedRun: _archived, ...waitpoint }: CompletedWaitpoint): Record<string, unknown> {
-  const { completedByTaskRun: run } = waitpoint
-  return {
-    ...waitpoint,
-    completedAt: new Date(waitpoint.completedAt).toISOString(),
-    ...(run
-      ? {
-          completedByTaskRun: {
-            id: run.friendlyId,
-            friendlyId: run.friendlyId,
-            ...(run.batch ? { batch: { id: run.batch.friendlyId, friendlyId: run.batch.friendlyId } } : {}),
-          },
-        }
-      : {}),
-  }
 }

@@ -541,3 +541,17 @@ export const fileEntry = z
 export const fileList = z.object({ data: z.array(fileEntry), next: z.string().optional() })
 export const filesWritten = z.object({ written: count })
 export const filesRemoved = z.object({ removed: count })
+
+export const connectedHost = z.object({
+  ok: z.literal(true),
+  workerGroup: z.object({ type: z.string(), name: z.string() }),
+  environment: z.object({ id: z.string(), type: z.string() }),
+  project: z.object({ id: z.string(), ref: z.string() }),
+})
+export const builds = z.object({
+  builds: z.array(z.object({ deploymentId: z.string(), version: z.string(), contentHash: z.string() })),
+})
+export const hostRuns = z.array(z.looseObject({ version: z.literal('1'), snapshot, runner: z.object({ token: z.string() }) }))
+export const released = z.object({ ok: z.literal(true), requeued: z.boolean() })
+export const failedDeployment = z.object({ id: z.string() })
+export const snapshots = z.object({ snapshots: z.array(latestSnapshot.shape.execution) })

@@ -16,12 +16,10 @@ const routes: Record<string, [operation: string, summary: string][]> = {
     ['POST /v1/concurrency-limits/:name/reset resetConcurrencyLimit', 'Reset a concurrency limit'],
   ],
   deployments: [
-    ['POST /v1/deployments/:id/background-workers createDeploymentWorker', 'Register an indexed image'],
     ['POST /v1/deployments/:id/generate-registry-credentials createRegistryCredentials', 'Credentials for an image registry'],
     ['GET /v1/deployments/:id/build-env-vars getBuildVariables', 'Variables of a build elsewhere'],
     ['POST /v1/deployments/:id/progress updateDeploymentProgress', 'Progress of a build elsewhere'],
     ['POST /v1/deployments/:id/cancel cancelDeployment', 'Cancel a build elsewhere'],
-    ['POST /v1/deployments/:id/fail failDeployment', 'Fail a build elsewhere'],
     ['POST /v3/deployments/:id/finalize finalizeDeployment', 'Finish a deployment with an image'],
   ],
   auth: [['POST /v1/auth/oidc/token createOidcToken', 'An OIDC token for a run']],

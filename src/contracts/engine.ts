@@ -63,4 +63,6 @@ export interface DequeueInput {
   /** Names the call: the same one repeated gets the same runs, and a client that is gone can be taken off the list. */
   pollId: string
   holdMs: number
+  /** Runs it takes. */
+  most?: number
 }

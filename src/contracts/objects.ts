@@ -2,6 +2,7 @@
 import type { CompletedAttempt, DequeuedRun, DequeueInput, RunSnapshot, StartedAttempt } from './engine.ts'
 import type { EventInput, EventResult, EventSubscription } from './event.ts'
 import type { ExportedRun, ImportedRuns, QueueSettings } from './export.ts'
+import type { Build, BuildOutcome } from './node-host.ts'
 import type {
   BundleIndex,
   Caller,
@@ -267,6 +268,8 @@ export interface EnvironmentObject {
   heartbeat(caller: Caller, runId: string): Promise<RpcResult<{ ok: true }>>
   /** The session that executed these is gone: they end as cancelled. */
   disconnectRuns(caller: Caller, runIds: string[]): Promise<RpcResult<{ cancelled: number }>>
+  /** A Node host has no process for the run any more: it goes back, and the attempt does not count. */
+  giveBackRun(caller: Caller, runId: string, on: string, reason: string): Promise<RpcResult<{ requeued: boolean }>>
   isDevConnected(caller: Caller): Promise<RpcResult<boolean>>
   /** By run id; what belongs to no run of a process elsewhere is dropped. */
   addSpans(caller: Caller, byRun: Record<string, SpanRecord[]>): Promise<RpcResult<{ ok: true }>>
@@ -337,6 +340,7 @@ export interface TaskObject {
       runtime?: string
       git?: Record<string, unknown>
       externalId?: string
+      artifactKey?: string
     },
   ): Promise<DeploymentRecord & { interrupted?: string }>
   /** The indexer is about to load this file. */
@@ -377,6 +381,19 @@ export interface TaskObject {
     variables: Record<string, string>,
   ): Promise<RpcResult<BackgroundWorkerRecord>>
   currentWorker(): Promise<BackgroundWorkerRecord | null>
+
+  // Node hosts.
+  /** Held open until there is something to index, or for `holdMs`. */
+  waitForBuilds(id: string, holdMs: number): Promise<Build[]>
+  /** The client that asked is gone. */
+  stopWaitingForBuilds(id: string): Promise<void>
+  hasNodeHost(): Promise<boolean>
+  /** Answers when the host has indexed it, or said why not. */
+  requestBuild(build: Build): Promise<BuildOutcome>
+  /** False when no deploy waits for it. */
+  endBuild(deploymentId: string, outcome: BuildOutcome): Promise<boolean>
+  /** Where the upload of a deployment lies, for a host that runs its tasks. */
+  artifactOf(deploymentId: string): Promise<string | null>
 }
 
 export type LoginState = 'open' | 'approved' | 'used' | 'locked' | 'expired'

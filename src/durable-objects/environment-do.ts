@@ -509,6 +509,10 @@ export class EnvironmentDO extends DurableObject<Env> implements EnvironmentObje
     return this.refuse(caller) ?? value({ ok: true })
   }
 
+  giveBackRun(caller: Caller, runId: string, on: string, reason: string): Promise<RpcResult<{ requeued: boolean }>> {
+    return this.as(caller, (turn) => turn.executors.remote.giveBack(turn, runId, on, reason))
+  }
+
   disconnectRuns(caller: Caller, runIds: string[]): Promise<RpcResult<{ cancelled: number }>> {
     // What the session asked for last is not for anybody else.
     this.executors.remote.closeAll()

@@ -4,7 +4,7 @@ import { abortAllDurableObjects } from 'cloudflare:test'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import type { DequeuedRun, StartedAttempt } from '../contracts/engine.ts'
 import type { Completion, SpanRecord, WorkerVersion } from '../contracts/rpc.ts'
-import { heardWithinMs, startWithinMs } from '../core/run/snapshots.ts'
+import { heardWithin, startWithinMs } from '../core/run/snapshots.ts'
 import { Environment, FakeExecutors, must, newVersion, until } from './testing.ts'
 
 let executors: FakeExecutors
@@ -101,9 +101,9 @@ describe('a run nobody started', () => {
 describe('a process', () => {
   it('that is heard of keeps its run; one that is not loses it, and nothing it says later counts', async () => {
     const { run, snapshot } = await begun()
-    await pass(heardWithinMs - 10_000)
+    await pass(heardWithin(true) - 10_000)
     must(await environment.object.heartbeat(environment.caller, run.id))
-    await pass(heardWithinMs - 10_000)
+    await pass(heardWithin(true) - 10_000)
     expect((await environment.run(run.id)).status).toBe('EXECUTING')
     await pass(20_000)
     expect(await environment.run(run.id)).toMatchObject({
@@ -116,12 +116,12 @@ describe('a process', () => {
 
   it('may be silent for as long after a reset', async () => {
     const { run } = await begun()
-    await pass(heardWithinMs - 10_000)
+    await pass(heardWithin(true) - 10_000)
     await abortAllDurableObjects()
     await environment.object.wake()
     await pass(startWithinMs + 1_000)
     expect((await environment.run(run.id)).status).toBe('EXECUTING')
-    await pass(heardWithinMs + 1_000)
+    await pass(heardWithin(true) + 1_000)
     expect((await environment.run(run.id)).status).toBe('CANCELED')
   })
 })
@@ -131,7 +131,7 @@ describe('nobody asks', () => {
     const id = await environment.trigger('a')
     expect(await environment.run(id)).toMatchObject({
       status: 'PENDING',
-      waitingReason: expect.stringContaining('no session of `trigger.dev dev` asks'),
+      waitingReason: expect.stringContaining('neither a session of `trigger.dev dev` nor a Node host asks'),
     })
     expect((await ask()).map(({ run }) => run.id)).toEqual([id])
   })

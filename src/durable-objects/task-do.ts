@@ -5,6 +5,7 @@
 import { DurableObject } from 'cloudflare:workers'
 import type { Env } from '../contracts/bindings.ts'
 import { mintId, randomText } from '../contracts/ids.ts'
+import type { Build, BuildOutcome } from '../contracts/node-host.ts'
 import {
   type BackgroundWorkerInput,
   type BackgroundWorkerRecord,
@@ -18,6 +19,7 @@ import {
 import type { BundleIndex, EnvironmentIdentity, RpcResult, WorkerVersion } from '../contracts/rpc.ts'
 import { optionProblem } from '../core/run/declared.ts'
 import { declaredFor, scheduleProblem } from '../core/schedule/declared.ts'
+import { Builds } from './task/builds.ts'
 
 type Row = Record<string, SqlStorageValue>
 
@@ -28,6 +30,8 @@ interface StoredDeployment extends Omit<DeploymentRecord, 'isCurrent' | 'worker'
   sdkVersion?: string
   /** The file the indexer loads. */
   loading?: string
+  /** The upload. */
+  artifactKey?: string
 }
 
 /** A current version whose runs and schedules do not know of it yet. */
@@ -50,6 +54,7 @@ export class TaskDO extends DurableObject<Env> implements TaskObject {
   /** Deployments begun in this life of the object. */
   private readonly underWay = new Set<string>()
   private handing?: Promise<void>
+  private readonly builds = new Builds()
   /** Of the newest promote in this life of the object; after a reset they are read again. */
   private variables?: Record<string, string>
 
@@ -72,6 +77,7 @@ export class TaskDO extends DurableObject<Env> implements TaskObject {
       runtime?: string
       git?: Record<string, unknown>
       externalId?: string
+      artifactKey?: string
     },
   ): Promise<DeploymentRecord & { interrupted?: string }> {
     const known = this.row(input.id)
@@ -161,6 +167,31 @@ export class TaskDO extends DurableObject<Env> implements TaskObject {
       return loading
     }
     return undefined
+  }
+
+  waitForBuilds(id: string, holdMs: number): Promise<Build[]> {
+    return this.builds.wait(id, holdMs)
+  }
+
+  async stopWaitingForBuilds(id: string): Promise<void> {
+    this.builds.stop(id)
+  }
+
+  async hasNodeHost(): Promise<boolean> {
+    return this.builds.isHosted
+  }
+
+  requestBuild(build: Build): Promise<BuildOutcome> {
+    return this.builds.request(build)
+  }
+
+  async endBuild(deploymentId: string, outcome: BuildOutcome): Promise<boolean> {
+    return this.builds.end(deploymentId, outcome)
+  }
+
+  async artifactOf(deploymentId: string): Promise<string | null> {
+    const row = this.row(deploymentId)
+    return (row && parse(row).artifactKey) ?? null
   }
 
   async completeDeployment(
@@ -358,7 +389,7 @@ export class TaskDO extends DurableObject<Env> implements TaskObject {
   }
 
   private record(row: Row): DeploymentRecord {
-    const { bundleHash: _bundleHash, workerId, sdkVersion: _sdkVersion, loading: _loading, ...record } = parse(row)
+    const { bundleHash: _hash, workerId, sdkVersion: _sdk, loading: _loading, artifactKey: _key, ...record } = parse(row)
     const index = row.bundle_index ? (JSON.parse(row.bundle_index as string) as BundleIndex) : undefined
     return {
       ...record,

@@ -4,13 +4,15 @@
  */
 import { toHex } from '../auth/crypto.ts'
 import type { Env } from '../contracts/bindings.ts'
+import type { BuildOutcome } from '../contracts/node-host.ts'
 import type { BundleIndex, EnvironmentIdentity } from '../contracts/rpc.ts'
-import { classifyTasks } from './bundle/classify.ts'
+import { classifyTasks, type Placement } from './bundle/classify.ts'
 import { linkBundle } from './bundle/link.ts'
 import { unpackBundle } from './bundle/unpack.ts'
 import { bundleKeys, type LoopbackExports, openIsolate } from './isolate-loader.ts'
 
 const indexLimitMs = 60_000
+const wayOut = 'To run them, start a Node host for this environment (npx trigger.do node-host) and deploy again.'
 
 export interface DeployInput {
   identity: EnvironmentIdentity
@@ -18,6 +20,8 @@ export interface DeployInput {
   variables: Record<string, string>
   /** Awaited before the isolate loads a file of the project. */
   onFile: (file: string) => Promise<void>
+  /** Asks a Node host for the tasks of the project; nothing when none is there. */
+  indexElsewhere: () => Promise<BuildOutcome | undefined>
 }
 export type DeployResult =
   | { ok: true; bundleHash: string; index: BundleIndex; sdkVersion: string }
@@ -40,16 +44,28 @@ export async function deployBundle(env: Env, exports: LoopbackExports, input: De
     const files = await unpackBundle(second.body)
     const { linked, maps } = linkBundle(files, hash)
     const placement = classifyTasks(files, linked)
-    if (placement.refusals.length > 0) {
-      return { ok: false, code: 'BUNDLE_NEEDS_NODE', message: placement.refusals.map((refusal) => refusal.sentence).join('\n') }
+    const elsewhere = placement.refusals.length > 0 ? await input.indexElsewhere() : undefined
+    if (placement.refusals.length > 0 && !elsewhere) {
+      const sentences = placement.refusals.map((refusal) => refusal.sentence)
+      return { ok: false, code: 'BUNDLE_NEEDS_NODE', message: [...sentences, wayOut].join('\n') }
     }
+    if (elsewhere && !elsewhere.ok) return elsewhere
+    const here = { ...linked, files: linked.files.filter(({ entry }) => runsHere(placement, entry)) }
     await Promise.all([
-      env.BUCKET.put(bundleKeys.linked(hash), JSON.stringify(linked)),
+      env.BUCKET.put(bundleKeys.linked(hash), JSON.stringify(here)),
       env.BUCKET.put(bundleKeys.maps(hash), JSON.stringify(maps)),
     ])
-    const isolate = openIsolate(env, exports, { environment: input.identity, bundleHash: hash, shard: 'index', recovery: 0 })
-    const index = await within(isolate.index({ variables: input.variables, onFile }), indexLimitMs, () => loading)
-    loading = undefined
+    const index: BundleIndex = { tasks: [], queues: [], warnings: [] }
+    if (here.files.length > 0) {
+      const isolate = openIsolate(env, exports, { environment: input.identity, bundleHash: hash, shard: 'index', recovery: 0 })
+      Object.assign(index, await within(isolate.index({ variables: input.variables, onFile }), indexLimitMs, () => loading))
+      loading = undefined
+    }
+    if (elsewhere) {
+      index.tasks.push(...elsewhere.tasks.filter(({ filePath }) => !runsHere(placement, filePath)))
+      const known = new Set(index.queues.map(({ name }) => name))
+      index.queues.push(...elsewhere.queues.filter(({ name }) => !known.has(name)))
+    }
     if (index.tasks.length === 0) {
       return {
         ok: false,
@@ -72,6 +88,11 @@ export async function deployBundle(env: Env, exports: LoopbackExports, input: De
     const where = loading && !message.includes(loading) ? ` (while loading ${loading})` : ''
     return { ok: false, code: typeof code === 'string' ? code : 'BUNDLE_FAILED', message: cut(message) + where }
   }
+}
+
+/** The config and the file that all tasks load decide for all of them. */
+function runsHere({ hosts }: Placement, file: string): boolean {
+  return [file, 'trigger.config.ts', 'init.ts'].every((each) => hosts[each] !== 'node')
 }
 
 /** What somebody reads whose file never finished loading. */

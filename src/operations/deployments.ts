@@ -4,6 +4,7 @@ import type { Env } from '../contracts/bindings.ts'
 import { OperationError } from '../contracts/errors.ts'
 import { mintId, randomText } from '../contracts/ids.ts'
 import { limits } from '../contracts/limits.ts'
+import type { BuildOutcome } from '../contracts/node-host.ts'
 import type { DeploymentRecord } from '../contracts/objects.ts'
 import type { EnvironmentIdentity } from '../contracts/rpc.ts'
 import type { LoopbackExports } from '../execution/isolate-loader.ts'
@@ -148,6 +149,7 @@ export async function deploy(
       ...(request.runtime ? { runtime: request.runtime } : {}),
       ...(request.git ? { git: request.git } : {}),
       ...(externalId ? { externalId } : {}),
+      artifactKey: request.artifactKey,
     }),
   )
   const fail = async (code: string, message: string): Promise<DeployOutcome> => {
@@ -159,7 +161,13 @@ export async function deploy(
   // The CLI repeats a request that broke off: what took the platform down must not do it again.
   if (created.interrupted) return fail('INDEXING_INTERRUPTED', neverEnds(created.interrupted))
   const onFile = (file: string): Promise<void> => callTask(env, identity.locator, (task) => task.noteLoading(id, file))
-  const result = await deployBundle(env, exports, { identity, artifactKey: request.artifactKey, variables, onFile })
+  const { version, contentHash } = created
+  const indexElsewhere = async (): Promise<BuildOutcome | undefined> =>
+    (await callTask(env, identity.locator, (task) => task.hasNodeHost()))
+      ? callTask(env, identity.locator, (task) => task.requestBuild({ deploymentId: id, version, contentHash }))
+      : undefined
+  const { artifactKey } = request
+  const result = await deployBundle(env, exports, { identity, artifactKey, variables, onFile, indexElsewhere })
   if (!result.ok) return fail(result.code, result.message)
   const { index, bundleHash, sdkVersion } = result
   const completed = await callTask(env, identity.locator, (task) =>

@@ -60,7 +60,7 @@ function inQueue(run: WaitingRun, admission: AdmissionState): string {
     case 'queue-paused':
       return `queue ${queue} is paused`
     case 'no-executor':
-      return `queued in ${queue}: no session of \`trigger.dev dev\` asks for runs`
+      return `queued in ${queue}: neither a session of \`trigger.dev dev\` nor a Node host asks for it`
     case 'environment-limit':
       return `environment limit: ${running} of ${limit} runs execute`
     case 'queue-limit':

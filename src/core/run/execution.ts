@@ -26,6 +26,12 @@ export function machineNamed(preset = defaultMachine): { name: string; cpu: numb
 /** The platform's own task is in every version. */
 const plans: TaskDefinition = { id: planTask, filePath: '', entryPoint: '', retry: { maxAttempts: 1 }, host: 'isolate' }
 
+/** Not in an isolate: with a dev session, or on a Node host. Plans have no code of anybody's. */
+export function runsElsewhere(version: WorkerVersion, taskId: string): boolean {
+  const task = taskId === planTask ? undefined : taskOf(version, taskId)
+  return task !== undefined && (version.remote === true || task.host === 'node')
+}
+
 export function taskOf(version: WorkerVersion, id: string): TaskDefinition | undefined {
   return id === planTask ? plans : version.tasks.find((candidate) => candidate.id === id)
 }

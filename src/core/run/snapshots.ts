@@ -24,9 +24,13 @@ export interface Remote {
   completed?: { on: number; attempt: number; attemptStatus: AttemptStatus }
 }
 
-/** Where a process is expected to start what it was given, and to be heard of while it executes. */
+/** Where a process is expected to start what it was given. */
 export const startWithinMs = 30_000
-export const heardWithinMs = 300_000
+
+/** Of a process that executes: the CLI says something every 30 s and may sleep with its laptop, a run controller every 20 s. */
+export function heardWithin(development: boolean): number {
+  return development ? 300_000 : 60_000
+}
 
 const idLength = 26
 

@@ -1,11 +1,10 @@
 /** A run's attempts: into the queue, started under a lease, finished, retried, or lost by the platform. */
 
 import { parseDuration } from '../../contracts/durations.ts'
-import { planTask } from '../../contracts/plan.ts'
 import type { FinishInput, Packet, RpcResult, TaskDefinition, TaskRunError, WorkerVersion } from '../../contracts/rpc.ts'
 import { admitNext, release } from '../../core/queue/admission.ts'
 import { declaresQueue } from '../../core/queue/declared.ts'
-import { buildExecution, costOf, machineOf, taskOf } from '../../core/run/execution.ts'
+import { buildExecution, costOf, machineOf, runsElsewhere, taskOf } from '../../core/run/execution.ts'
 import { afterFreeze } from '../../core/run/freeze.ts'
 import { afterFailure, afterLoss } from '../../core/run/retry.ts'
 import { mergeSpans } from '../../core/run/spans.ts'
@@ -72,7 +71,7 @@ export function startAttempt(turn: Turn, run: StoredRun, next: boolean): void {
     state.changed(run, now)
     return
   }
-  if (version.remote && run.task !== planTask) {
+  if (runsElsewhere(version, run.task)) {
     // Admission asked: only a question taken back within this very turn finds nobody.
     if (turn.executors.remote.give(turn, run, version)) return
     state.releaseSlot(run)

@@ -12,12 +12,13 @@ import type {
   Snapshot,
   StartedAttempt,
 } from '../../contracts/engine.ts'
+import { nodeHostWorker } from '../../contracts/node-host.ts'
 import type { Completion, RpcResult, TaskRunError, WorkerVersion } from '../../contracts/rpc.ts'
-import { buildExecution, machineNamed, machineOf, taskOf } from '../../core/run/execution.ts'
+import { buildExecution, machineNamed, machineOf, runsElsewhere, taskOf } from '../../core/run/execution.ts'
 import { statusOfError } from '../../core/run/retry.ts'
 import {
   executionStatus,
-  heardWithinMs,
+  heardWithin,
   judgeCompletion,
   judgeStart,
   type Remote,
@@ -27,7 +28,7 @@ import {
 } from '../../core/run/snapshots.ts'
 import { isFinal, move } from '../../core/run/statuses.ts'
 import { readPackets, type StoredRun, writeResult } from '../../storage/run-table.ts'
-import { finish } from './attempts.ts'
+import { finish, lost } from './attempts.ts'
 import { end, finalise } from './endings.ts'
 import { queueId } from './queues.ts'
 import type { RemoteTelemetry } from './remote-telemetry.ts'
@@ -86,7 +87,7 @@ export class RemoteExecutors {
     return new Promise((resolve) => {
       const poll: Poll = {
         ...input,
-        room: runsPerPoll,
+        room: Math.min(runsPerPoll, input.most ?? runsPerPoll),
         given: [],
         answer: () => {
           if (!this.polls.includes(poll)) return
@@ -127,7 +128,7 @@ export class RemoteExecutors {
   mayStart(run: StoredRun | undefined): boolean {
     if (!run || run.engine.resuming) return true
     const wanted = this.wanted(run)
-    if (!wanted?.remote || !taskOf(wanted, run.task)) return true
+    if (!wanted || !runsElsewhere(wanted, run.task)) return true
     return this.match(run, wanted) !== undefined
   }
 
@@ -142,6 +143,10 @@ export class RemoteExecutors {
    */
   private match(run: StoredRun, wanted: WorkerVersion): { poll: Poll; version: WorkerVersion } | undefined {
     const open = this.polls.filter((poll) => poll.room > 0)
+    if (!wanted.remote) {
+      const host = open.findLast((poll) => poll.worker === nodeHostWorker)
+      return host && { poll: host, version: wanted }
+    }
     const own = open.findLast((poll) => poll.worker === wanted.workerId)
     if (own) return { poll: own, version: wanted }
     const poll = open.at(-1)
@@ -330,6 +335,27 @@ export class RemoteExecutors {
     return true
   }
 
+  /** The host has no process for it any more. What it was given since, or somebody else was, is not meant. */
+  giveBack(turn: Turn, runId: string, on: string, reason: string): RpcResult<{ requeued: boolean }> {
+    const { state, now } = turn
+    const run = state.live.get(runId)
+    const remote = run?.engine.remote
+    const isHeld = run && remote && run.engine.lease > 0 && run.engine.slot === remoteSlot
+    if (!isHeld || remote.dequeuedWith !== snapshotNumber(runId, on)) return value({ requeued: false })
+    this.heard.delete(runId)
+    if (isFinal(run.status)) finalise(turn, run)
+    else if (run.status === 'DEQUEUED') {
+      remote.snapshot += 1
+      if (run.startedAt === undefined) run.version = undefined
+      this.backIntoQueue(turn, run, reason)
+      state.changed(run, now)
+    } else {
+      lost(turn, run, reason, this.spansOf(runId))
+      this.newSnapshot(turn, run)
+    }
+    return value({ requeued: true })
+  }
+
   // -------------------------------------------------------------- what the engine decides
 
   blocked(run: StoredRun): void {
@@ -365,8 +391,12 @@ export class RemoteExecutors {
     const { state, now } = turn
     const { remote, lease, slot } = run.engine
     if (!remote || lease === 0 || slot !== remoteSlot || isFinal(run.status)) return
+    const heardAt = this.heard.get(run.id)
     if (run.status === 'DEQUEUED') {
-      if (remote.dequeuedWith === remote.snapshot) {
+      // A host that has to install the version first says so.
+      if (heardAt !== undefined && heardAt > now - startWithinMs)
+        state.due.add({ at: heardAt + startWithinMs, kind: 'remote', id: run.id })
+      else if (remote.dequeuedWith === remote.snapshot) {
         remote.snapshot += 1
         // Bound by being given to a session that may be gone.
         if (run.startedAt === undefined) run.version = undefined
@@ -375,19 +405,24 @@ export class RemoteExecutors {
       }
       return
     }
-    const heardAt = this.heard.get(run.id)
+    const withinMs = heardWithin(state.identity?.type === 'DEVELOPMENT')
     if (heardAt === undefined) this.hear(turn, run)
-    else if (heardAt > now - heardWithinMs) state.due.add({ at: heardAt + heardWithinMs, kind: 'remote', id: run.id })
+    else if (heardAt > now - withinMs) state.due.add({ at: heardAt + withinMs, kind: 'remote', id: run.id })
     else this.stalled(turn, run)
   }
 
   private stalled(turn: Turn, run: StoredRun): void {
     this.heard.delete(run.id)
+    if (turn.state.identity?.type !== 'DEVELOPMENT') {
+      lost(turn, run, 'nothing was heard of the process that executed it', this.spansOf(run.id))
+      this.newSnapshot(turn, run)
+      return
+    }
     const waiting = run.status === 'WAITING_TO_RESUME'
     const error: TaskRunError = {
       type: 'INTERNAL_ERROR',
       code: waiting ? 'TASK_RUN_STALLED_EXECUTING_WITH_WAITPOINTS' : 'TASK_RUN_STALLED_EXECUTING',
-      message: `Nothing was heard of the process that executes it for ${heardWithinMs / 60_000} minutes.`,
+      message: `Nothing was heard of the process that executes it for ${heardWithin(true) / 60_000} minutes.`,
     }
     run.engine.waits = []
     run.engine.resuming = undefined
@@ -398,7 +433,8 @@ export class RemoteExecutors {
 
   private hear(turn: Turn, run: StoredRun): void {
     this.heard.set(run.id, turn.now)
-    turn.state.due.add({ at: turn.now + heardWithinMs, kind: 'remote', id: run.id })
+    const withinMs = heardWithin(turn.state.identity?.type === 'DEVELOPMENT')
+    turn.state.due.add({ at: turn.now + withinMs, kind: 'remote', id: run.id })
   }
 
   private spansOf(runId: string): ReturnType<typeof readPackets>['spans'] {

@@ -210,7 +210,7 @@ describe('README.md', { timeout: 300_000 }, () => {
   })
 
   it('has scripts, files and probes as it says', async () => {
-    for (const [, name] of readme.matchAll(/npm run ([a-z:]+)/g)) expect(manifest.scripts, name).toHaveProperty([name as string])
+    for (const [, name] of readme.matchAll(/npm run ([a-z:-]+)/g)) expect(manifest.scripts, name).toHaveProperty([name as string])
     for (const [, path] of readme.matchAll(/\]\((?!http)([^)]+)\)/g))
       expect(existsSync(join(root, path as string)), path).toBe(true)
     for (const [, path] of readme.matchAll(/`((?:docs|src|examples|compat-tests|scripts|\.ci)\/[^`\s]*)`/g))

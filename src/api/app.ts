@@ -1,5 +1,6 @@
 /** The HTTP door. Nothing reached from here at start imports `cloudflare:workers`, so Node can import it too. */
 import { OpenAPIHono } from '@hono/zod-openapi'
+import { limits } from '../contracts/limits.ts'
 import { backgroundWorkerRoutes } from './background-workers.ts'
 import { batchRoutes } from './batches.ts'
 import { bulkActionRoutes } from './bulk-actions.ts'
@@ -19,6 +20,7 @@ import { projectRoutes } from './projects.ts'
 import { queueRoutes } from './queues.ts'
 import { rateLimit } from './rate-limit.ts'
 import { realtimeRoutes } from './realtime.ts'
+import { discard } from './request.ts'
 import type { App, Bindings } from './route.ts'
 import { runProgressRoutes } from './run-progress.ts'
 import { runRoutes } from './runs.ts'
@@ -48,6 +50,7 @@ export function createApp(): App {
       return c.json({ error: 'The platform has no root secret yet; run `npm run setup`.', code: 'not_initialised' }, 503)
     }
     await next()
+    await takeInRest(c.req.raw)
     c.header('access-control-allow-origin', '*')
     c.header(
       'access-control-expose-headers',
@@ -84,6 +87,11 @@ export function createApp(): App {
   unbuiltRoutes(app)
   documentRoutes(app)
   return app
+}
+
+/** Refused before it was read: a client still sending when the connection closes never sees the answer. */
+async function takeInRest({ body, bodyUsed }: Request): Promise<void> {
+  if (body && !bodyUsed && !body.locked) await discard(body.getReader(), limits.unreadBytes).catch(() => {})
 }
 
 /** Made once per isolate: the routes do not change, and making it takes longer than any other request here. */

@@ -104,7 +104,6 @@ export function fileRoutes(app: App): void {
     },
     async (c) => {
       const { caller } = await environmentOf(c)
-      // Read before anything is refused: a client that is still sending would not see the answer.
       const bytes = await readBytes(c, fileLimits.fileBytes).catch((error) => {
         if (!(error instanceof OperationError) || error.code !== 'TOO_LARGE') throw error
         throw new OperationError('TOO_LARGE', `A file is at most ${fileLimits.fileBytes} bytes long.`)

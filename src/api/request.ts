@@ -163,8 +163,11 @@ async function read(
 }
 
 /** A client still sending when the connection closes never sees the answer, so a moderate rest is taken in and dropped. */
-export async function discard(reader: ReadableStreamDefaultReader<Uint8Array>): Promise<void> {
-  for (let size = 0; size < limits.discardBytes; ) {
+export async function discard(
+  reader: ReadableStreamDefaultReader<Uint8Array>,
+  most: number = limits.discardBytes,
+): Promise<void> {
+  for (let size = 0; size < most; ) {
     const { done, value } = await reader.read()
     if (done) return
     size += value.byteLength

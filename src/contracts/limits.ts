@@ -69,4 +69,6 @@ export const limits = {
   workerIndexBytes: 1_048_576,
   /** What is read of a body over its limit, so that the refusal reaches the client. */
   discardBytes: 33_554_432,
+  /** The same of a body nobody began to read. */
+  unreadBytes: 1_048_576,
 } as const

@@ -1,7 +1,7 @@
 /** `trigger.dev dev`, unmodified: runs of the development environment execute on this machine, by the code as it is now. */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { runs, tasks, wait } from '@trigger.dev/sdk'
+import { runs, streams, tasks, wait } from '@trigger.dev/sdk'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { environmentKey, type Project } from './cli.ts'
 import { type DevSession, startDev } from './dev-session.ts'
@@ -9,7 +9,7 @@ import { endpoints, finished, hasStatus, http, runTask, until, useProject } from
 import { makeProject } from './made-project.ts'
 
 const source = `
-import { batch, logger, metadata, schedules, schemaTask, tags, task, wait } from '@trigger.dev/sdk'
+import { batch, logger, metadata, schedules, schemaTask, streams, tags, task, wait } from '@trigger.dev/sdk'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { cpus } from 'node:os'
 
@@ -47,6 +47,19 @@ export const overlong = task({
   run: async () => {
     const end = Date.now() + 60_000
     while (Date.now() < end) { for (let i = 0; i < 1e6; i++); await sleep(1) }
+  },
+})
+export const tokens = task({
+  id: 'tokens',
+  run: async () => {
+    const source = (async function* () {
+      for (let i = 0; i < 10; i++) {
+        yield { i }
+        await sleep(100)
+      }
+    })()
+    await streams.pipe('tokens', source).waitUntilComplete()
+    await streams.append('notes', 'the end')
   },
 })
 export const waits = task({ id: 'waits', run: async () => { const start = Date.now(); await wait.for({ seconds: 8 }); return Date.now() - start } })
@@ -160,6 +173,16 @@ describe('a session of dev', () => {
   it('takes a large payload', async () => {
     const run = await runTask('hello', { name: 'n'.repeat(200_000) })
     expect((run.output as { greeting: string }).greeting).toHaveLength(200_010)
+  })
+
+  it('streams, read while they are written', async () => {
+    const { id } = await tasks.trigger('tokens', {})
+    const seen: { chunk: unknown; at: number }[] = []
+    for await (const chunk of await streams.read(id, 'tokens')) seen.push({ chunk, at: Date.now() })
+    expect(seen.map(({ chunk }) => chunk)).toEqual(Array.from({ length: 10 }, (_, i) => ({ i })))
+    expect((seen.at(-1)?.at ?? 0) - (seen[0]?.at ?? 0)).toBeGreaterThan(500)
+    expect(await finished(id)).toMatchObject({ status: 'COMPLETED' })
+    for await (const chunk of await streams.read(id, 'notes')) expect(chunk).toBe('the end')
   })
 
   it('ends a run that is cancelled within a moment, and one that takes too long', async () => {

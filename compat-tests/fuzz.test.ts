@@ -12,7 +12,7 @@ import { cron, date, duration, fromSchema, type Known, mutated, type Schema, zon
 import { deployFixture, type PlatformProcess, startPlatform, unique, useEnvironment } from './harness.ts'
 
 /** They would replace the key of the other scenarios or hold back their runs; and questions that are held open for long. */
-const left = ['regenerateKey', 'pauseEnvironment', 'waitForBuilds', 'dequeueForHost']
+const left = ['regenerateKey', 'pauseEnvironment', 'waitForBuilds', 'dequeueForHost', 'readRunStream']
 
 interface Operation {
   operationId: string

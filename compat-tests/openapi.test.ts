@@ -260,6 +260,8 @@ describe('the OpenAPI document', () => {
         'heartbeatRunner',
       ],
       ...['listRunnerSnapshots', 'suspendRunner', 'continueRunner', 'sendRunnerDebugLog'],
+      // streams.test.ts.
+      ...['readRunStream', 'openRunStream', 'writeRunStream', 'getStreamProgress', 'appendToRunStream'],
       // login.test.ts.
       ...['askForLogin', 'exchangeLogin'],
       // cli-mcp.test.ts, realtime.test.ts.

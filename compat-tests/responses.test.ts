@@ -112,10 +112,12 @@ const engine = `getDevConfig openDevPresence dequeueRuns startDevAttempt complet
 const nodeHost = `connectNodeHost waitForBuilds downloadBundle indexDeployment failDeployment dequeueForHost heartbeatNodeHost
    heartbeatHostRun releaseRun startRunnerAttempt completeRunnerAttempt heartbeatRunner listRunnerSnapshots suspendRunner
    continueRunner sendRunnerDebugLog`
+/** streams.test.ts: the SDK reads the answers. */
+const runStreams = 'readRunStream openRunStream writeRunStream getStreamProgress appendToRunStream'
 const unpublished = new Set(
   `health seedPlatform getTokenClaims createToken createPublicToken addRunTags listRunEvents downloadPacket uploadPacket
    uploadArtifact createDeployment platformNotifications archiveBranch regenerateKey pauseEnvironment
-   resumeEnvironment ${engine} ${own} ${nodeHost}`.split(/\s+/),
+   resumeEnvironment ${engine} ${own} ${nodeHost} ${runStreams}`.split(/\s+/),
 )
 
 const pat = { authorization: `Bearer ${endpoints.accessToken}` }

@@ -66,6 +66,8 @@ const rules: Record<string, Rule> = {
   },
   retrieveRun: { path: () => `/api/v3/runs/${ids.run}`, scopes: readsRun },
   subscribeToRun: { path: () => `/realtime/v1/runs/${ids.run}?offset=-1`, scopes: readsRun },
+  // Of a run that has ended: the stream does, too.
+  readRunStream: { path: () => `/realtime/v1/streams/${ids.run}/none`, scopes: readsRun },
   waitForRunChange: { path: () => `/api/v1/runs/${ids.run}/changes`, scopes: readsRun },
   startSentence: {
     body: { strings: ['add one with n ', ''], values: [1] },

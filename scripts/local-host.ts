@@ -210,6 +210,7 @@ function miniflareOptions(options: HostOptions, start: Start): ConstructorParame
             HISTORY: object('HistoryDO'),
             SCHEDULER: object('SchedulerDO'),
             FILES: object('FilesDO'),
+            STREAMS: object('StreamsDO'),
           },
           queueProducers: { DISPATCH: 'trigger-do-dispatch' },
           queueConsumers: {

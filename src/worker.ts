@@ -24,6 +24,7 @@ export { HistoryDO } from './durable-objects/history-do.ts'
 export { ProjectDO } from './durable-objects/project-do.ts'
 export { RunDO } from './durable-objects/run-do.ts'
 export { SchedulerDO } from './durable-objects/scheduler-do.ts'
+export { StreamsDO } from './durable-objects/streams-do.ts'
 export { TaskDO } from './durable-objects/task-do.ts'
 
 const app = createApp()

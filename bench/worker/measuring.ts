@@ -61,6 +61,7 @@ const namespaces = {
   HISTORY: 'HistoryDO',
   SCHEDULER: 'SchedulerDO',
   FILES: 'FilesDO',
+  STREAMS: 'StreamsDO',
 } as const
 for (const [binding, name] of Object.entries(namespaces))
   intercept(env[binding as keyof typeof namespaces], 'get', (_args, stub) => countCalls(stub as object, `request ${name}`))
@@ -208,6 +209,8 @@ export const HistoryDO = measured('HistoryDO', classes.HistoryDO)
 export const ProjectDO = measured('ProjectDO', classes.ProjectDO)
 export const RunDO = measured('RunDO', classes.RunDO)
 export const SchedulerDO = measured('SchedulerDO', classes.SchedulerDO)
+export const FilesDO = measured('FilesDO', classes.FilesDO)
+export const StreamsDO = measured('StreamsDO', classes.StreamsDO)
 export const TaskDO = measured('TaskDO', classes.TaskDO)
 
 // ---------------------------------------------------------------- handlers

@@ -23,6 +23,7 @@ import { realtimeRoutes } from './realtime.ts'
 import { discard } from './request.ts'
 import type { App, Bindings } from './route.ts'
 import { runProgressRoutes } from './run-progress.ts'
+import { runStreamRoutes } from './run-streams.ts'
 import { runRoutes } from './runs.ts'
 import { scheduleRoutes } from './schedules.ts'
 import { sentenceRoutes } from './sentences.ts'
@@ -66,6 +67,7 @@ export function createApp(): App {
   runRoutes(app)
   runProgressRoutes(app)
   realtimeRoutes(app)
+  runStreamRoutes(app)
   sentenceRoutes(app)
   eventRoutes(app)
   bulkActionRoutes(app)

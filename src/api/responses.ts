@@ -555,3 +555,8 @@ export const hostRuns = z.array(z.looseObject({ version: z.literal('1'), snapsho
 export const released = z.object({ ok: z.literal(true), requeued: z.boolean() })
 export const failedDeployment = z.object({ id: z.string() })
 export const snapshots = z.object({ snapshots: z.array(latestSnapshot.shape.execution) })
+
+export const openedStream = z.object({ version: z.literal('v1') })
+export const streamProgress = z.object({ lastChunkIndex: z.int().min(-1) })
+export const appended = z.object({ ok: z.literal(true) })
+export const anyLine = z.unknown()

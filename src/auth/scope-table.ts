@@ -33,6 +33,7 @@ export const scopeTable: Readonly<Record<string, Rule>> = {
   retrieveRun: readRun,
   waitForRunChange: readRun,
   subscribeToRun: readRun,
+  readRunStream: readRun,
   getRunPacket: readRun,
   getRunTrace: readRun,
   listRunEvents: readRun,

@@ -10,6 +10,7 @@ export interface Env {
   HISTORY: DurableObjectNamespace
   SCHEDULER: DurableObjectNamespace
   FILES: DurableObjectNamespace
+  STREAMS: DurableObjectNamespace
   DISPATCH: Queue<DispatchHint>
   BUCKET: R2Bucket
   LOADER: WorkerLoader

@@ -32,6 +32,7 @@ export const objectNames = {
   task: (locator: string): string => locator,
   scheduler: (locator: string): string => locator,
   files: (locator: string): string => locator,
+  streams: (runId: string): string => runId,
   directory: 'directory',
 } as const
 
@@ -167,6 +168,8 @@ export interface EnvironmentObject {
   unsubscribe(caller: Caller, id: string): Promise<RpcResult<{ id: string }>>
   cancelRun(caller: Caller, runId: string, reason?: string): Promise<RpcResult<{ id: string; alreadyFinished: boolean }>>
   rescheduleRun(caller: Caller, runId: string, delayUntil: number): Promise<RpcResult<RunDetail>>
+  /** The run has this stream from now on. */
+  addRunStream(caller: Caller, runId: string, key: string): Promise<RpcResult<{ ok: true }>>
   addTags(caller: Caller, runId: string, tags: string[]): Promise<RpcResult<{ added: number }>>
   /** Runs whose payload is the stored packet of this path, as far as the path itself does not name the run. */
   packetOwners(caller: Caller, path: string): Promise<RpcResult<string[]>>

@@ -158,6 +158,8 @@ export interface RunRecord {
   region?: string
   /** The run it was in the environment it was exported from. */
   importedFrom?: string
+  /** Keys of its streams. */
+  streams?: string[]
   /** Bulk actions that cancelled it or made it. */
   bulkActionIds?: string[]
   /** Why the run is not moving, in words; absent on final runs. */

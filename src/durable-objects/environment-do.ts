@@ -69,6 +69,7 @@ import { currentTasks, detail, listTokens } from './environment/reads.ts'
 import { RemoteExecutors, storeSpans } from './environment/remote.ts'
 import { RemoteTelemetry } from './environment/remote-telemetry.ts'
 import { listRuns } from './environment/run-list.ts'
+import { addRunStream } from './environment/run-streams.ts'
 import { type Effect, EnvironmentState, isRemote, leaseCheckMs, refusal, type Turn, value } from './environment/state.ts'
 import { exportPage, importQueues, importRuns, queueSettings } from './environment/transfer.ts'
 import { trigger } from './environment/trigger.ts'
@@ -396,6 +397,10 @@ export class EnvironmentDO extends DurableObject<Env> implements EnvironmentObje
 
   async packetOwners(caller: Caller, path: string): Promise<RpcResult<string[]>> {
     return this.refuse(caller) ?? value(packetOwners(this.state.sql, path))
+  }
+
+  addRunStream(caller: Caller, runId: string, key: string): Promise<RpcResult<{ ok: true }>> {
+    return this.as(caller, (turn) => addRunStream(turn, runId, key))
   }
 
   addTags(caller: Caller, runId: string, tags: string[]): Promise<RpcResult<{ added: number }>> {

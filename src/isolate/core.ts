@@ -8,6 +8,7 @@ import type { LayerModule } from '../execution/bundle/layer-contract.ts'
 import type { ActiveRun } from './active-run.ts'
 import { runs } from './active-run.ts'
 import { type LoadedModules, loadModules } from './instantiate.ts'
+import { RunStreams } from './run-streams.ts'
 import type { WaitHooks } from './waits.ts'
 
 type Constructor = new (...args: never[]) => Record<string, unknown>
@@ -107,7 +108,7 @@ export function registerManagers(core: Core, run: ActiveRun): { metadata: Metada
   core.get('waitUntil')?.setGlobalManager(core.make('StandardWaitUntilManager', 60_000))
   // Yields only: RunDO knows by itself that the run lives, so the heartbeat loop is not started.
   core.get('heartbeats')?.setGlobalManager(core.make('StandardHeartbeatsManager', 30_000))
-  const streams = core.make<StreamsManager>('StandardRealtimeStreamsManager', client, streamUrl, false)
+  const streams = core.get('realtimeStreams') && new RunStreams(streamUrl, () => core.get('taskContext').ctx?.run)
   core.get('realtimeStreams')?.setGlobalManager(streams)
   const inputs = core.make<{ setRunId?(id: string, version?: unknown): void }>(
     'StandardInputStreamManager',

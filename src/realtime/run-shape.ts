@@ -77,7 +77,7 @@ export function rowOf(run: RunDetail, names: string[], isModern: boolean): Recor
     outputType: output?.dataType ?? null,
     runTags: array(run.tags),
     error: run.error ? JSON.stringify(run.error) : null,
-    realtimeStreams: array([]),
+    realtimeStreams: array(run.streams ?? []),
   }
   return Object.fromEntries(names.map((name) => [name, all[name] ?? null]))
 }

@@ -260,6 +260,8 @@ describe('the OpenAPI document', () => {
         'heartbeatRunner',
       ],
       ...['listRunnerSnapshots', 'suspendRunner', 'continueRunner', 'sendRunnerDebugLog'],
+      // cli-trust.test.ts.
+      'createOrganization',
       // streams.test.ts.
       ...['readRunStream', 'openRunStream', 'writeRunStream', 'getStreamProgress', 'appendToRunStream'],
       // login.test.ts.

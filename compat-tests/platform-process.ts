@@ -1,5 +1,6 @@
 /** One platform as a user starts it: `npm run dev` in a process of its own, with a port and a state folder of its own. */
 import { type ChildProcess, spawn } from 'node:child_process'
+import { createHmac, randomBytes } from 'node:crypto'
 import { existsSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -13,6 +14,8 @@ export interface PlatformProcess {
   waitUntilHealthy(): Promise<void>
   /** Every port its processes listen on; Linux only. */
   ports(): number[]
+  /** Another owner of projects, and the token that speaks for them. */
+  addUser(email: string): Promise<string>
   stop(): Promise<void>
 }
 
@@ -47,12 +50,29 @@ export async function startPlatform(settings: Record<string, string> = {}): Prom
         while (commandOf(pid)) await sleep(10)
       },
       waitUntilHealthy: () => untilHealthy(endpoints.apiUrl),
+      addUser: (email) => addUser(endpoints.apiUrl, state, email),
       ports: () => [child.pid as number, workerdOf(child.pid as number)].flatMap(portsOf),
     }
   } catch (error) {
     await stop()
     throw error
   }
+}
+
+/** As `npm run setup -- --seed` does it: signed with the root secret of the state folder. */
+async function addUser(apiUrl: string, state: string, email: string): Promise<string> {
+  const { rootSecret } = JSON.parse(readFileSync(join(state, 'secrets.json'), 'utf8')) as { rootSecret: string }
+  const accessToken = `tr_pat_${randomBytes(20).toString('hex')}`
+  const body = JSON.stringify({ email, accessToken })
+  const timestamp = String(Date.now())
+  const signature = createHmac('sha256', rootSecret).update(`${timestamp}.${body}`).digest('hex')
+  const response = await fetch(`${apiUrl}/internal/seed`, {
+    method: 'POST',
+    headers: { 'x-trigger-do-timestamp': timestamp, 'x-trigger-do-signature': signature },
+    body,
+  })
+  if (!response.ok) throw new Error(`Adding ${email}: ${response.status} ${await response.text()}`)
+  return accessToken
 }
 
 /** Fixtures whose packages are the repository's own. */

@@ -11,6 +11,8 @@ declare module 'vitest' {
     sdk407: Project
     libraries: Project
     standIn: string
+    /** The token of somebody who owns none of the fixtures. */
+    stranger: string
   }
 }
 
@@ -24,6 +26,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
   try {
     project.provide('endpoints', platform.endpoints)
     project.provide('standIn', standIn.url)
+    project.provide('stranger', await platform.addUser('stranger@example.com'))
     for (const name of ['plain', 'sdk407', 'libraries'] as const) project.provide(name, await deployFixture(platform, name))
   } catch (error) {
     await teardown()

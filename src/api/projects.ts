@@ -135,6 +135,22 @@ export function projectRoutes(app: App): void {
     app,
     {
       method: 'post',
+      path: '/api/v1/orgs',
+      operationId: 'createOrganization',
+      summary: 'Not possible: each owner has one organization; the CLI has words of its own for this 404',
+      status: 404,
+      tag,
+    },
+    async (c) => {
+      await userOf(c)
+      throw new OperationError('NOT_FOUND', 'Organizations cannot be created here: each owner has one.')
+    },
+  )
+
+  route(
+    app,
+    {
+      method: 'post',
       path: '/api/v1/orgs/:org/projects',
       operationId: 'createProject',
       summary: 'Create a project',

@@ -28,6 +28,7 @@ const benchmarks = [
   'dev',
   'sentences',
   'plans',
+  'streams',
 ]
 
 const { values, positionals } = parseArgs({

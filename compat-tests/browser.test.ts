@@ -55,6 +55,7 @@ describe.skipIf(!executable)('in Chromium', { timeout: 120_000 }, () => {
     await page.press('Enter')
     await page.until('document.querySelector("[role=alert]") !== null')
     await page.evaluate('document.querySelector("[name=token]").focus()')
+    await page.until('document.hasFocus() && document.activeElement?.tagName === "INPUT"')
     await page.type(endpoints.accessToken)
     await page.press('Enter')
     await page.until('document.querySelector("#back") !== null')
@@ -76,6 +77,7 @@ describe.skipIf(!executable)('in Chromium', { timeout: 120_000 }, () => {
     ).body
     const { page } = browser
     await page.goto(url)
+    await page.until('document.hasFocus() && document.activeElement?.tagName === "INPUT"')
     await page.type(endpoints.accessToken)
     await page.press('Enter')
     await page.until('document.querySelector("#code") !== null')

@@ -267,7 +267,7 @@ describe('the OpenAPI document', () => {
       // login.test.ts.
       ...['askForLogin', 'exchangeLogin'],
       // cli-mcp.test.ts, realtime.test.ts.
-      ...['createEnvironmentToken', 'subscribeToRun', 'createActorToken', 'renameProject'],
+      ...['createEnvironmentToken', 'subscribeToRun', 'subscribeToRuns', 'subscribeToBatch', 'createActorToken', 'renameProject'],
       // Only while one is at work: the bulk scenario does.
       'abortBulkAction',
       // Described by a neighbour that answers the same.

@@ -66,3 +66,88 @@ describe('a subscription to a run', () => {
     await runs.cancel(id)
   })
 })
+
+describe('subscriptions to many runs', () => {
+  it('by tags: what is there, what comes, and how it changes', { timeout: 60_000 }, async () => {
+    const [one, two] = [unique('tag'), unique('tag')]
+    const first = await runTask('add-one', { n: 1 }, { tags: [one, two] })
+    const seen = new Map<string, string[]>()
+    const made: string[] = []
+    for await (const run of runs.subscribeToRunsWithTag([one, two])) {
+      const known = seen.get(run.id) ?? []
+      if (known.at(-1) !== run.status) seen.set(run.id, [...known, run.status])
+      if (made.length === 0) {
+        await tasks.trigger('add-one', { n: 1 }, { tags: [one] })
+        made.push((await tasks.trigger('echo', { a: 1 }, { tags: [two, one], delay: '1s' })).id)
+      }
+      if (run.id === made[0] && run.isCompleted) {
+        expect(run.output).toEqual({ a: 1 })
+        break
+      }
+    }
+    expect([...seen.keys()]).toEqual([first.id, made[0]])
+    expect(seen.get(first.id)).toEqual(['COMPLETED'])
+    expect(seen.get(made[0] as string)).toEqual(expect.arrayContaining(['DELAYED', 'COMPLETED']))
+  })
+
+  it('of a batch, to its end', { timeout: 60_000 }, async () => {
+    const batch = await tasks.batchTrigger(
+      'add-one',
+      Array.from({ length: 20 }, (_, n) => ({ payload: { n } })),
+    )
+    const outputs = new Map<string, unknown>()
+    for await (const run of runs.subscribeToBatch(batch.batchId)) {
+      if (run.isCompleted) outputs.set(run.id, run.output)
+      if (outputs.size === 20) break
+    }
+    expect([...outputs.values()].map((output) => (output as { n: number }).n).sort((a, b) => a - b)).toEqual(
+      Array.from({ length: 20 }, (_, n) => n + 1),
+    )
+  })
+
+  it('with a public token for one of the tags or the batch, and no other', async () => {
+    const tag = unique('tag')
+    await tasks.trigger('echo', {}, { tags: [tag], delay: '1h' })
+    const ask = async (scope: string, path: string): Promise<number> => {
+      const { body } = await http('POST', '/api/v1/auth/jwt', { claims: { scopes: [scope] } })
+      return (await http('GET', path, undefined, { authorization: `Bearer ${body.token}` })).status
+    }
+    const path = `/realtime/v1/runs?tags=${tag}&offset=-1`
+    expect(await ask(`read:tags:${tag}`, path)).toBe(200)
+    expect(await ask('read:runs', path)).toBe(200)
+    expect(await ask('read:tags:other', path)).toBe(403)
+    expect(await ask(`read:tags:${tag}`, '/realtime/v1/runs?offset=-1')).toBe(403)
+  })
+
+  it('holds the question, keeps its window, and refuses what it cannot read', async () => {
+    const tag = unique('tag')
+    const { id } = await tasks.trigger('echo', {}, { tags: [tag], delay: '1h' })
+    const first = await http('GET', `/realtime/v1/runs?tags=${tag}&createdAt=2h&offset=-1`)
+    expect(first.body.map((row: { value?: { friendlyId: string } }) => row.value?.friendlyId)).toEqual([id, undefined])
+    const handle = first.headers.get('electric-handle') as string
+    expect(handle).toMatch(/^runs-\d+$/)
+    await new Promise((done) => setTimeout(done, 20))
+    const second = await http(
+      'GET',
+      `/realtime/v1/runs?tags=${tag}&offset=${first.headers.get('electric-offset')}&handle=${handle}`,
+    )
+    const live = http(
+      'GET',
+      `/realtime/v1/runs?tags=${tag}&live=true&cursor=&offset=${second.headers.get('electric-offset')}&handle=${handle}`,
+    )
+    expect(await Promise.race([live, new Promise((done) => setTimeout(() => done('held'), 500))])).toBe('held')
+    await runs.cancel(id)
+    const changed = await live
+    expect(changed.headers.get('electric-handle')).toBe(handle)
+    expect(changed.body[0]).toMatchObject({ value: { friendlyId: id, status: 'CANCELED' } })
+    for (const query of [
+      'offset=x',
+      'offset=-1&createdAt=soon',
+      `offset=-1&tags=${'t'.repeat(200)}`,
+      'offset=-1&tags=a%22b',
+      'offset=-1&tags=1,2,3,4,5,6,7,8,9,10,11',
+    ])
+      expect((await http('GET', `/realtime/v1/runs?${query}`)).status, query).toBe(400)
+    expect((await http('GET', '/realtime/v1/batches/batch_none?offset=-1')).status).toBe(404)
+  })
+})

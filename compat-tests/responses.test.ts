@@ -107,7 +107,7 @@ const own = `operate startSentence explainSentence startPlan listTasks waitForRu
 /** engine.test.ts acts as a dev session and holds its answers against the published schemas. */
 const engine = `getDevConfig openDevPresence dequeueRuns startDevAttempt completeDevAttempt getLatestSnapshot heartbeatDevRun
    sendDebugLog disconnectDevRuns registerWorker getWorker getDevStatus exportTraces exportLogs exportMetrics askForLogin exchangeLogin createEnvironmentToken subscribeToRun
-   createActorToken createOrganization`
+   createActorToken createOrganization subscribeToRuns subscribeToBatch`
 /** node-host.test.ts: the published controllers read the answers. */
 const nodeHost = `connectNodeHost waitForBuilds downloadBundle indexDeployment failDeployment dequeueForHost heartbeatNodeHost
    heartbeatHostRun releaseRun startRunnerAttempt completeRunnerAttempt heartbeatRunner listRunnerSnapshots suspendRunner

@@ -66,6 +66,14 @@ const rules: Record<string, Rule> = {
   },
   retrieveRun: { path: () => `/api/v3/runs/${ids.run}`, scopes: readsRun },
   subscribeToRun: { path: () => `/realtime/v1/runs/${ids.run}?offset=-1`, scopes: readsRun },
+  subscribeToRuns: {
+    path: () => `/realtime/v1/runs?tags=${ids.tag}&offset=-1`,
+    scopes: () => ['read:runs', `read:tags:${ids.tag}`, 'read:tags', 'admin'],
+  },
+  subscribeToBatch: {
+    path: () => `/realtime/v1/batches/${ids.batch}?offset=-1`,
+    scopes: () => [`read:batch:${ids.batch}`, 'read:batch', 'read:runs'],
+  },
   // Of a run that has ended: the stream does, too.
   readRunStream: { path: () => `/realtime/v1/streams/${ids.run}/none`, scopes: readsRun },
   waitForRunChange: { path: () => `/api/v1/runs/${ids.run}/changes`, scopes: readsRun },
@@ -293,6 +301,7 @@ function wideFor(id: string): string[] {
     cancelRun: ['write:tasks'],
     retrieveBatchV1: ['admin'],
     retrieveBatchV2: ['admin'],
+    subscribeToBatch: ['admin'],
   }
   return [
     ...(more[id] ?? []),

@@ -12,7 +12,7 @@ else {
   console.error(`Usage: npx trigger.do setup [--remote URL | --seed URL] [--state DIR] [--email you@example.com]
        npx trigger.do export FILE [--variables]
        npx trigger.do import FILE [--queue-unfinished]
-       npx trigger.do node-host [--concurrency 4] [--memory MB] [--grace 30] [--state DIR]`)
+       npx trigger.do node-host [--concurrency 4] [--memory MB] [--grace 30] [--state DIR] [--verbose]`)
   process.exitCode = 1
 }
 

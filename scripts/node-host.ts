@@ -1,5 +1,5 @@
 /**
- * `npm run node-host -- [--concurrency 4] [--memory MB] [--grace SECONDS] [--state DIR]`: takes the runs of one deployed environment
+ * `npm run node-host -- [--concurrency 4] [--memory MB] [--grace SECONDS] [--state DIR] [--verbose]`: takes the runs of one deployed environment
  * whose tasks need Node (a native add-on, a child process) and executes them in processes of this machine. Where and who is in the
  * environment: TRIGGER_API_URL, TRIGGER_SECRET_KEY and, for a branch, TRIGGER_PREVIEW_BRANCH.
  */
@@ -9,7 +9,7 @@ import { HostApi, type HostRun } from './node-host/api.ts'
 import { Runner } from './node-host/runner.ts'
 import { Versions } from './node-host/versions.ts'
 
-const usage = '[--concurrency 4] [--memory 1024] [--grace 30] [--state DIR]'
+const usage = '[--concurrency 4] [--memory 1024] [--grace 30] [--state DIR] [--verbose]'
 const firstPauseMs = 1_000
 const longestPauseMs = 30_000
 
@@ -20,6 +20,7 @@ export async function nodeHost(args: string[], command: string): Promise<void> {
       memory: { type: 'string' },
       grace: { type: 'string', default: '30' },
       state: { type: 'string', default: '.state/node-host' },
+      verbose: { type: 'boolean', default: false },
     },
     `${command} ${usage}`,
     args,
@@ -51,7 +52,8 @@ export async function nodeHost(args: string[], command: string): Promise<void> {
   }
 
   const execute = async (run: HostRun): Promise<void> => {
-    const runner = new Runner(api, run, { project, environment, ...(memoryMb === undefined ? {} : { memoryMb }) })
+    const limit = memoryMb === undefined ? {} : { memoryMb }
+    const runner = new Runner(api, run, { project, environment, isVerbose: values.verbose, ...limit })
     runners.add(runner)
     try {
       const folder = await runner.whilePreparing(versions.prepare(run.deployment.id))

@@ -16,6 +16,8 @@ const kilobytes = 1_024
 export interface RunnerSettings extends Pick<Connected, 'project' | 'environment'> {
   /** Of a run and its children; that of its machine when left out. */
   memoryMb?: number
+  /** Shows what run controllers print. */
+  isVerbose: boolean
 }
 
 export class Runner {
@@ -51,10 +53,12 @@ export class Runner {
   /** Resolves with how it went, in words, once the process is gone and the run is no longer here. */
   async execute(folder: string): Promise<string> {
     if (this.#killedFor) throw new Error(this.#killedFor)
+    const output = this.#settings.isVerbose ? 'inherit' : 'ignore'
     const child = spawn(process.execPath, [runControllerOf(folder)], {
       cwd: folder,
       env: { ...plainEnvironment(), ...this.#variables() },
-      stdio: ['ignore', 'inherit', 'inherit'],
+      // What the task prints is sent to the platform; the rest is the controller's.
+      stdio: ['ignore', output, output],
       // A group of its own, so that its children end with it.
       detached: true,
     })

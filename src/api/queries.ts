@@ -41,6 +41,7 @@ export const shape = z.object({
   cursor: z.string().optional(),
   skipColumns: z.string().optional(),
 })
+export const runsShape = shape.extend({ tags: text, createdAt: text })
 export const tokenFilter = cursorPage.extend({
   'filter[status]': text,
   'filter[tags]': text,

@@ -28,6 +28,14 @@ async function setUp(settings: Record<string, string>): Promise<{
 }
 
 describe('rate limits', () => {
+  it('do not ask the process of a run for a key: it has a token of its own', async () => {
+    const { request } = await setUp({ RATE_LIMIT: '2:1' })
+    const headers = { authorization: '', 'x-trigger-workload-deployment-id': 'x' }
+    const init = { method: 'POST', headers }
+    const answer = await request('/api/v1/workload-actions/runs/run_x/snapshots/s/heartbeat', init)
+    expect(await answer.json()).toEqual({ error: 'The token of this runner is not valid for this run.' })
+  })
+
   it('of a key are a bucket, told in headers', async () => {
     const { request } = await setUp({ RATE_LIMIT: '2:1' })
     const first = await request('/api/v1/runs')

@@ -10,7 +10,7 @@ import { bearer, runCallerOf } from './request.ts'
 import type { Bindings, Ctx } from './route.ts'
 
 const exempt =
-  /^\/api\/(v1\/timezones|v1\/auth\/jwt\/claims|v[12]\/packets\/|v1\/waitpoints\/tokens\/[^/]+\/callback\/|v\d\/deployments|v1\/artifacts|v2\/whoami|v1\/(token|authorization-code)$)/
+  /^\/api\/(v1\/timezones|v1\/auth\/jwt\/claims|v[12]\/packets\/|v1\/waitpoints\/tokens\/[^/]+\/callback\/|v\d\/deployments|v1\/artifacts|v2\/whoami|v1\/(token|authorization-code)$|v1\/workload-actions\/)/
 const standard = { burst: 750, refill: 250 }
 const batchStandard = { burst: 1_200, refill: 100 }
 const publicStandard = 60

@@ -34,6 +34,8 @@ export const scopeTable: Readonly<Record<string, Rule>> = {
   waitForRunChange: readRun,
   subscribeToRun: readRun,
   readRunStream: readRun,
+  subscribeToRuns: ['read:runs', 'read:tags:{tag}'],
+  subscribeToBatch: readBatch,
   getRunPacket: readRun,
   getRunTrace: readRun,
   listRunEvents: readRun,

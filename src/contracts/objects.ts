@@ -2,6 +2,7 @@
 import type { CompletedAttempt, DequeuedRun, DequeueInput, RunSnapshot, StartedAttempt } from './engine.ts'
 import type { EventInput, EventResult, EventSubscription } from './event.ts'
 import type { ExportedRun, ImportedRuns, QueueSettings } from './export.ts'
+import type { FeedPage, FeedQuery } from './feed.ts'
 import type { Build, BuildOutcome } from './node-host.ts'
 import type {
   BundleIndex,
@@ -168,6 +169,8 @@ export interface EnvironmentObject {
   unsubscribe(caller: Caller, id: string): Promise<RpcResult<{ id: string }>>
   cancelRun(caller: Caller, runId: string, reason?: string): Promise<RpcResult<{ id: string; alreadyFinished: boolean }>>
   rescheduleRun(caller: Caller, runId: string, delayUntil: number): Promise<RpcResult<RunDetail>>
+  /** Runs of the feed that changed since; held open up to `waitMs` while there are none. */
+  waitForFeed(caller: Caller, query: FeedQuery, after: number, waitMs: number): Promise<RpcResult<FeedPage>>
   /** The run has this stream from now on. */
   addRunStream(caller: Caller, runId: string, key: string): Promise<RpcResult<{ ok: true }>>
   addTags(caller: Caller, runId: string, tags: string[]): Promise<RpcResult<{ added: number }>>

@@ -9,6 +9,7 @@ import type { Env } from '../contracts/bindings.ts'
 import type { CompletedAttempt, DequeuedRun, DequeueInput, RunSnapshot, StartedAttempt } from '../contracts/engine.ts'
 import type { EventInput, EventResult, EventSubscription } from '../contracts/event.ts'
 import type { ExportedRun, QueueSettings } from '../contracts/export.ts'
+import type { FeedPage, FeedQuery } from '../contracts/feed.ts'
 import {
   type BatchCreateInput,
   type BatchItem,
@@ -62,6 +63,7 @@ import { DevSockets } from './environment/dev-sockets.ts'
 import { cancel, expire, finalise } from './environment/endings.ts'
 import { sendEvent, setActive, subscribe, unsubscribe } from './environment/events.ts'
 import { Executors } from './environment/executors.ts'
+import { feedPage } from './environment/feeds.ts'
 import { GroupCommit } from './environment/group-commit.ts'
 import { type MetadataUpdate, updateMetadata } from './environment/metadata.ts'
 import { overrideQueue, pauseQueue, queues, readQueue, resetQueue } from './environment/queues.ts'
@@ -348,6 +350,16 @@ export class EnvironmentDO extends DurableObject<Env> implements EnvironmentObje
       const left = until - Date.now()
       if (run.updatedAt > after || isFinal(run.status) || left <= 0) return value(detail(this.state, run))
       await this.state.watchers.changed(runId, left)
+    }
+  }
+
+  async waitForFeed(caller: Caller, query: FeedQuery, after: number, waitMs: number): Promise<RpcResult<FeedPage>> {
+    const until = Date.now() + waitMs
+    for (;;) {
+      const page = feedPage(this.state, query, after, Date.now())
+      const left = until - Date.now()
+      if (page.runs.length > 0 || left <= 0) return this.refuse(caller) ?? value(page)
+      await this.state.feeds.wait(query, left)
     }
   }
 

@@ -4,6 +4,7 @@ import { sha256Hex } from '../auth/crypto.ts'
 import type { Env } from '../contracts/bindings.ts'
 import { parseInstant } from '../contracts/durations.ts'
 import { OperationError, type RefusalExtras, RpcRefusal } from '../contracts/errors.ts'
+import type { FeedPage, FeedQuery } from '../contracts/feed.ts'
 import { locatorOf, mintId, partitionOf } from '../contracts/ids.ts'
 import { limits } from '../contracts/limits.ts'
 import type { CheckpointRecord, EnvironmentObject, MetadataOperation } from '../contracts/objects.ts'
@@ -81,6 +82,12 @@ export async function listRuns(env: Env, caller: Caller, input: ListRunsInput): 
 
 export function cancelRun(env: Env, caller: Caller, id: string): Promise<{ id: string; alreadyFinished: boolean }> {
   return onRun(env, caller, id, 'Run not found', (environment) => environment.cancelRun(caller, id))
+}
+
+export function waitForFeed(env: Env, caller: Caller, query: FeedQuery, after: number, waitMs: number): Promise<FeedPage> {
+  return callEnvironment(env, caller.environment.locator, '0', (environment) =>
+    environment.waitForFeed(caller, query, after, waitMs),
+  )
 }
 
 export function rescheduleRun(env: Env, caller: Caller, id: string, delay: string): Promise<RunDetail> {

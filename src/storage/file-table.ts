@@ -58,11 +58,7 @@ export function readTotal(sql: SqlStorage, name: 'bytes' | 'files'): number {
 
 export function addToTotal(sql: SqlStorage, name: 'bytes' | 'files', by: number): void {
   if (by === 0) return
-  sql.exec(
-    'INSERT INTO totals VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = value + excluded.value WHERE true',
-    name,
-    by,
-  )
+  sql.exec('INSERT INTO totals VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = value + excluded.value', name, by)
 }
 
 export function putGarbage(sql: SqlStorage, object: string, dueAt: number): void {

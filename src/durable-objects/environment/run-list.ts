@@ -68,6 +68,13 @@ export function runsMatching(state: EnvironmentState, filter: Omit<ListRunsInput
   return ids
 }
 
+/** The newest that fit, as they are now. */
+export function newestRuns(state: EnvironmentState, filter: Omit<ListRunsInput, 'size'>, most: number): StoredRun[] {
+  const found: StoredRun[] = []
+  for (const { id, run } of walkRuns(state, { size: 0, ...filter }, most)) if (run) found.push(state.live.get(id) ?? run)
+  return found
+}
+
 function earlier(left: string | undefined, right: string | undefined): string | undefined {
   if (left === undefined || right === undefined) return left ?? right
   return left < right ? left : right

@@ -39,6 +39,7 @@ import {
   writeInput,
 } from '../../storage/run-table.ts'
 import type { Executors } from './executors.ts'
+import { FeedWatchers } from './feeds.ts'
 import { RateLimits } from './rate-limits.ts'
 import { Watchers } from './watchers.ts'
 
@@ -104,6 +105,7 @@ export class EnvironmentState {
   overrides = new Map<string, QueueOverride>()
   readonly debounced = new DebouncedRuns()
   readonly watchers = new Watchers()
+  readonly feeds = new FeedWatchers()
   readonly rateLimits = new RateLimits()
   /** `run:…`, `batch:…` or `token:…` → the runs that wait for it. Hints: whoever follows one checks that it still holds. */
   private waiters = new Map<string, Set<string>>()
@@ -318,6 +320,7 @@ export class EnvironmentState {
     this.rateLimits.write(this.sql, this.admission, now)
     for (const { run, packets } of this.dirty.values()) {
       if (this.watchers.has(run.id)) this.effects.push(async () => this.watchers.wake(run.id))
+      if (!this.feeds.isEmpty) this.effects.push(async () => this.feeds.changed(run))
       const live = isLive(run, isFinal(run.status))
       if (packets) insertRun(this.sql, run, live, packets)
       else updateRun(this.sql, run, live)

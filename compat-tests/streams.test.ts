@@ -61,6 +61,14 @@ describe('streams of a task', () => {
     expect(notes).toEqual(['raw text'])
   })
 
+  it('arrive as they come also when they never rest', { timeout: 60_000 }, async () => {
+    const { id } = await tasks.trigger('streamer', { count: 150, ms: 10 })
+    const seen: number[] = []
+    for await (const _ of await streams.read(id, 'tokens')) seen.push(Date.now())
+    expect(seen).toHaveLength(150)
+    expect((seen.at(-1) as number) - (seen[0] as number)).toBeGreaterThan(1_000)
+  })
+
   it('outlive the task function, and metadata.stream is one', async () => {
     const run = await runTask('streams-on', { count: 20 })
     expect(run).toMatchObject({ status: 'COMPLETED', output: 'done' })

@@ -163,9 +163,10 @@ async function ingest(c: Ctx, runId: string, writer: streams.Writer): Promise<vo
   const lines = new Lines()
   let gathered: string[] = []
   let next = reader.read()
+  /** Since the first line that is not stored: whoever writes all the time is stored all the same. */
+  let pause: Promise<undefined> | undefined
   for (;;) {
-    const timer = gathered.length > 0 ? scheduler.wait(gatherMs).then(() => undefined) : undefined
-    const piece = await (timer ? Promise.race([next, timer]) : next)
+    const piece = await (pause ? Promise.race([next, pause]) : next)
     if (piece) {
       gathered.push(...(piece.done ? lines.end() : lines.push(piece.value)))
       if (!piece.done) next = reader.read()
@@ -173,9 +174,13 @@ async function ingest(c: Ctx, runId: string, writer: streams.Writer): Promise<vo
     if (lines.held > streamLimits.recordBytes)
       throw new OperationError('TOO_LARGE', `A record of a stream is at most ${streamLimits.recordBytes} bytes long.`)
     const isMuch = gathered.length >= streamLimits.callRecords
-    if (piece && !piece.done && !isMuch) continue
+    if (piece && !piece.done && !isMuch) {
+      if (gathered.length > 0) pause ??= scheduler.wait(gatherMs).then(() => undefined)
+      continue
+    }
     const part = gathered
     gathered = []
+    pause = undefined
     await streams.writeLines(c.env, runId, writer, part)
     if (piece?.done) return
   }

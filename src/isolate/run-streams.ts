@@ -113,17 +113,19 @@ async function pump(source: ReadableStream<unknown>, address: string, signal: Ab
   let lines: string[] = []
   let size = 0
   let next = reader.read()
+  /** Since the first line that is not sent: a source that never rests is sent all the same. */
+  let pause: Promise<undefined> | undefined
   for (;;) {
-    const pause =
-      lines.length > 0 ? new Promise<undefined>((done) => real.setTimeout(() => done(undefined), gatherMs)) : undefined
     const piece = await (pause ? Promise.race([next, pause]) : next)
     if (piece && !piece.done) {
       const line = JSON.stringify(piece.value) ?? 'null'
       lines.push(line)
       size += line.length
       next = reader.read()
+      pause ??= new Promise<undefined>((done) => real.setTimeout(() => done(undefined), gatherMs))
       if (size < callChars) continue
     }
+    pause = undefined
     if (lines.length > 0) {
       const headers = { 'content-type': 'application/json', 'x-client-id': client, 'x-resume-from-chunk': String(first) }
       await send(address, { method: 'POST', headers, body: `${lines.join('\n')}\n` })

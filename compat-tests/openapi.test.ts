@@ -177,6 +177,7 @@ describe('the OpenAPI document', () => {
     await described('POST', `${base}/branches/archive`, { branch: 'doc', env: 'preview' }, pat)
     await described('GET', '/api/v2/whoami', undefined, pat)
     await described('GET', '/api/v1/orgs', undefined, pat)
+    await described('POST', '/api/v1/profile/complete', { name: 'Ada' }, pat)
     await described('GET', `${base}/prod/deploy-settings`)
     const made = (await http('GET', '/api/v1/orgs', undefined, pat)).body[0]
     const { externalRef } = await described('POST', `/api/v1/orgs/${made.slug}/projects`, { name: 'Doc' }, pat)

@@ -93,6 +93,7 @@ const schemas: Record<string, Schema> = {
   createProject: published.GetProjectResponseBody,
   getProject: published.GetProjectResponseBody,
   renameProject: published.GetProjectResponseBody,
+  completeProfile: published.CompleteProfileResponseBody,
   upsertBranch: published.UpsertBranchResponseBody,
   listBranches: published.ApiBranchListResponseBody,
   getProjectEnvironment: published.GetProjectEnvResponse,
@@ -346,6 +347,7 @@ describe('answers', () => {
     const made = await valid('createProject', 'POST', `/api/v1/orgs/${organization.slug}/projects`, { name: 'Schemas' }, pat)
     const project = `/api/v1/projects/${made.externalRef}`
     await valid('getProject', 'GET', project, undefined, pat)
+    await valid('completeProfile', 'POST', '/api/v1/profile/complete', { name: 'Ada' }, pat)
     await valid('renameProject', 'PATCH', project, { name: plain.ref }, pat)
     await valid('upsertBranch', 'POST', `${project}/branches`, { branch: 'schema/one', env: 'preview' }, pat)
     await valid('listBranches', 'GET', `${project}/branches`, undefined, pat)

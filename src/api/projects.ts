@@ -24,6 +24,7 @@ import * as responses from './responses.ts'
 import { type App, type Ctx, route } from './route.ts'
 
 const tag = 'projects'
+const profileSchema = z.object({ name: z.string().trim().min(3).max(50) })
 const envParam = ':env{(?:dev|staging|stg|prod|preview)}'
 
 export function projectRoutes(app: App): void {
@@ -104,6 +105,24 @@ export function projectRoutes(app: App): void {
       const user = await userOf(c)
       const all = await callDirectory(c.env, (directory) => directory.listProjects(user.userId))
       return c.json(await Promise.all(all.map((summary) => runtimeOf(c.env, summary))))
+    },
+  )
+
+  route(
+    app,
+    {
+      method: 'post',
+      path: '/api/v1/profile/complete',
+      operationId: 'completeProfile',
+      summary: 'A name for somebody who has none; who is known here has one, and keeps it',
+      response: responses.completedProfile,
+      tag,
+      body: profileSchema,
+    },
+    async (c) => {
+      await userOf(c)
+      await readBody(c, profileSchema)
+      return c.json({ updated: false })
     },
   )
 

@@ -3,12 +3,13 @@ import { createHash, randomBytes } from 'node:crypto'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
+import { tasks } from '@trigger.dev/sdk'
 import { build } from 'esbuild'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type Browser, findChromium, openBrowser } from './chromium.ts'
 import type { Project } from './cli.ts'
 import { installClient } from './client-package.ts'
-import { endpoints, http } from './harness.ts'
+import { endpoints, finished, http, plain, unique, useProject } from './harness.ts'
 import { deployFixture } from './platform-process.ts'
 
 const fixture = join(import.meta.dirname, 'fixtures/client')
@@ -121,5 +122,67 @@ describe.skipIf(!executable)('in Chromium', { timeout: 120_000 }, () => {
     const updates = `(async () => { const job = trigger\`encode \${'v1'} to all formats\`; const seen = []; for await (const { percent } of job.progress()) seen.push(percent); return seen })()`
     expect((await page.evaluate<number[]>(updates)).at(-1)).toBe(100)
     await expect(page.evaluate('(async () => await trigger`paint the fence`)()')).rejects.toThrow(/NO_MATCH|no task/i)
+  })
+
+  it('the React hooks follow a run, its stream and its tag, and trigger a task', async () => {
+    useProject(plain)
+    const tag = unique('hooked')
+    const { id } = await tasks.trigger('streamer', { count: 10, ms: 30 }, { delay: '3s', tags: [tag] })
+    const scopes = [`read:runs:${id}`, `read:tags:${tag}`, 'trigger:tasks:add-one']
+    const { body } = await http('POST', '/api/v1/auth/jwt', { claims: { scopes } })
+    const { outputFiles } = await build({
+      stdin: {
+        contents: `
+          import { createElement as h } from 'react'
+          import { createRoot } from 'react-dom/client'
+          import { TriggerAuthContext, useRealtimeRun, useRealtimeRunsWithTag, useRealtimeStream, useTaskTrigger } from '@trigger.dev/react-hooks'
+          const show = (id, text) => h('p', { id }, String(text))
+          function Run() {
+            const { run, error } = useRealtimeRun('${id}')
+            return show('run', error ?? run?.status)
+          }
+          function Stream() {
+            const { parts, error } = useRealtimeStream('${id}', 'tokens')
+            return show('stream', error ?? parts?.map((part) => part.i).join(','))
+          }
+          function Tagged() {
+            const { runs, error } = useRealtimeRunsWithTag('${tag}')
+            return show('tagged', error ?? runs.map((run) => run.id + ' ' + run.status).join(','))
+          }
+          function Trigger() {
+            const { submit, handle, error } = useTaskTrigger('add-one')
+            return h('button', { id: 'trigger', onClick: () => submit({ n: 1 }) }, String(error ?? handle?.id))
+          }
+          const value = { baseURL: ${JSON.stringify(endpoints.apiUrl)}, accessToken: ${JSON.stringify(body.token)} }
+          createRoot(document.getElementById('app')).render(
+            h(TriggerAuthContext.Provider, { value }, h(Run), h(Stream), h(Tagged), h(Trigger)),
+          )`,
+        resolveDir: import.meta.dirname,
+      },
+      bundle: true,
+      format: 'esm',
+      define: { 'process.env.NODE_ENV': '"production"' },
+      // The SDK's way to S2, which it never takes here.
+      external: ['node:http2'],
+      write: false,
+    })
+    const script = outputFiles[0]?.text as string
+    const origin = await serve((path) =>
+      path === '/app.js'
+        ? { type: 'text/javascript', text: script }
+        : { type: 'text/html', text: '<div id="app"></div><script type="module" src="/app.js"></script>' },
+    )
+    const { page } = browser
+    await page.goto(origin)
+    const text = (element: string): string => `document.querySelector('#${element}')?.innerText`
+    await page.until(`${text('run')} === 'DELAYED'`)
+    await page.until(`${text('tagged')} === '${id} DELAYED'`)
+    await page.until(`${text('run')} === 'COMPLETED'`)
+    await page.until(`${text('stream')} === '0,1,2,3,4,5,6,7,8,9'`)
+    await page.until(`${text('tagged')} === '${id} COMPLETED'`)
+    await page.evaluate(`document.querySelector('#trigger').click()`)
+    await page.until(`/^run_/.test(${text('trigger')})`)
+    const triggered = await page.evaluate<string>(text('trigger'))
+    expect(await finished(triggered)).toMatchObject({ status: 'COMPLETED', output: { n: 2 } })
   })
 })

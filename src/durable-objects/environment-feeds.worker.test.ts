@@ -45,6 +45,18 @@ describe('a feed', () => {
     expect(ids(await wait({ tags: ['x', 'y'] }, fourth.revision, 30))).toEqual([])
   })
 
+  it('that never rests is told all the same', async () => {
+    const startedAt = Date.now()
+    const held = wait({ tags: ['busy'] }, 0, 10_000)
+    let isOver = false
+    void held.then(() => {
+      isOver = true
+    })
+    while (!isOver && Date.now() - startedAt < 5_000) await later(['busy'])
+    expect((await held).runs.length).toBeGreaterThan(0)
+    expect(Date.now() - startedAt).toBeLessThan(2_000)
+  })
+
   it('begins where its window does', async () => {
     await later(['w'])
     await scheduler.wait(3)

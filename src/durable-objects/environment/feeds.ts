@@ -60,10 +60,14 @@ export class FeedWatchers {
       const entry = {
         query,
         wake: (): void => {
+          // The first change counts: a feed that never rests is told all the same.
+          if (isWoken) return
+          isWoken = true
           clearTimeout(timer)
           timer = setTimeout(end, gatherMs)
         },
       }
+      let isWoken = false
       let timer = setTimeout(end, waitMs)
       this.waiting.add(entry)
     })

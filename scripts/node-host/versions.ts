@@ -3,16 +3,29 @@
  * index controller. Each is prepared once; one that was cut off in the middle is begun again.
  */
 import { spawn } from 'node:child_process'
-import { createWriteStream, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  createWriteStream,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
+import { makeStateFolder } from '../state-folder.ts'
 import type { HostApi } from './api.ts'
 
 /** Where the CLI's build believes it lies. */
 const builtFor = '/app'
 const readyFile = '.ready'
 const installMs = 270_000
+/** Kept on the disk beside those in use. */
+const idleVersions = 10
 
 export class Versions {
   readonly #api: HostApi
@@ -24,7 +37,7 @@ export class Versions {
     this.#api = api
     this.#state = state
     this.#projectRef = projectRef
-    mkdirSync(state, { recursive: true, mode: 0o700 })
+    makeStateFolder(state)
   }
 
   /** The folder of a version that is ready to run. */
@@ -34,14 +47,28 @@ export class Versions {
     if (known) return known
     const work = this.#make(deploymentId)
     this.#preparing.set(deploymentId, work)
+    this.#prune()
     // What failed may work the next time.
     work.catch(() => this.#preparing.delete(deploymentId))
     return work
   }
 
+  /** Versions this process has not used, the longest ago first. */
+  #prune(): void {
+    const idle = readdirSync(this.#state)
+      .filter((name) => /^deployment_\w+$/.test(name) && !this.#preparing.has(name))
+      .map((name) => ({ name, at: statSync(join(this.#state, name, readyFile), { throwIfNoEntry: false })?.mtimeMs ?? 0 }))
+      .sort((one, other) => other.at - one.at)
+    for (const { name } of idle.slice(idleVersions)) rmSync(join(this.#state, name), { recursive: true, force: true })
+  }
+
   async #make(deploymentId: string): Promise<string> {
     const folder = join(this.#state, deploymentId)
-    if (existsSync(join(folder, readyFile))) return folder
+    if (existsSync(join(folder, readyFile))) {
+      // Of use again: not among the first to go.
+      writeFileSync(join(folder, readyFile), '')
+      return folder
+    }
     rmSync(folder, { recursive: true, force: true })
     mkdirSync(folder, { recursive: true })
     const archive = join(folder, '.bundle.tar.gz')
@@ -109,14 +136,8 @@ function relocate(folder: string): BuildManifest {
 /** What a child of the host sees of its environment: no keys but those it is given. */
 export function plainEnvironment(): NodeJS.ProcessEnv {
   const kept = [
-    'PATH',
-    'HOME',
-    'LANG',
-    'TMPDIR',
-    'NODE_EXTRA_CA_CERTS',
-    'SSL_CERT_FILE',
-    'npm_config_registry',
-    'npm_config_cache',
+    ...['PATH', 'HOME', 'LANG', 'TMPDIR', 'NODE_EXTRA_CA_CERTS', 'SSL_CERT_FILE', 'npm_config_registry', 'npm_config_cache'],
+    ...['HTTP_PROXY', 'HTTPS_PROXY', 'NO_PROXY', 'http_proxy', 'https_proxy', 'no_proxy'],
   ]
   return Object.fromEntries(kept.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]])))
 }

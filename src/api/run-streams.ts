@@ -204,6 +204,8 @@ async function relay(
   const over = untilOver(c, caller, run, () => isGone).then(() => {
     isOver = true
   })
+  // The loop hears of a failure; nobody has to when it ended before.
+  over.catch(() => {})
   let after = from
   let heardAt = Date.now()
   while (!isGone) {

@@ -1,13 +1,13 @@
 /** Feeds of many runs. Nothing is kept for one but who waits for it: each question says what it has seen. */
 import { type FeedPage, type FeedQuery, feedLimits } from '../../contracts/feed.ts'
 import type { RunDetail } from '../../contracts/rpc.ts'
-import { readPackets, type StoredRun } from '../../storage/run-table.ts'
+import { readPackets, type StoredPackets, type StoredRun } from '../../storage/run-table.ts'
 import { record } from './reads.ts'
 import { newestRuns } from './run-list.ts'
 import type { EnvironmentState } from './state.ts'
 
-/** What changes together is told together. */
-const gatherMs = 40
+/** What changes together is told together: looking through a feed costs some milliseconds. */
+const gatherMs = 100
 
 export function fits({ tags, batchId, from }: FeedQuery, run: StoredRun): boolean {
   if (batchId !== undefined && run.batchId !== batchId) return false
@@ -29,8 +29,9 @@ export function feedPage(state: EnvironmentState, query: FeedQuery, after: numbe
     const isFull = runs.length >= feedLimits.pageRuns || size > feedLimits.pageChars
     // The next page begins after a revision, so those of one stay together.
     if (isFull && last && last.updatedAt < run.updatedAt) return { runs, revision: last.updatedAt, isCut: true }
-    const { spans: _spans, ...packets } = { spans: [], ...(state.pendingPackets(run.id) ?? readPackets(state.sql, run.id)) }
-    size += [packets.payload, packets.metadata].reduce((sum, packet) => sum + (packet?.data?.length ?? 0), 500)
+    const stored: Partial<StoredPackets> = state.pendingPackets(run.id) ?? readPackets(state.sql, run.id)
+    const { spans: _spans, ...packets } = stored
+    size += [packets.payload, packets.metadata, packets.output].reduce((sum, packet) => sum + (packet?.data?.length ?? 0), 500)
     runs.push({ ...record(state, run), ...packets })
   }
   // Another run may still change within this millisecond: then this one's is told again.

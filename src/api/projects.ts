@@ -149,7 +149,6 @@ export function projectRoutes(app: App): void {
     },
   )
 
-  const nameSchema = z.object({ name: z.string().min(1) })
   route(
     app,
     {
@@ -166,6 +165,7 @@ export function projectRoutes(app: App): void {
     },
   )
 
+  const nameSchema = z.object({ name: z.string().min(1) })
   route(
     app,
     {

@@ -42,10 +42,7 @@ export function realtimeRoutes(app: App): void {
     async (c) => {
       const { run, caller } = await readableRun(c)
       const isLive = c.req.query('live') === 'true'
-      const offset = c.req.query('offset')
-      const known = revisionOf(offset)
-      if (known === undefined && offset !== '-1')
-        throw new OperationError('INVALID_REQUEST', 'offset must be -1, or the electric-offset of the answer before')
+      const known = seenRevision(c)
       const isNew = known === undefined || run.updatedAt > known
       const held = async (): Promise<RunDetail> => {
         if (!isFinalStatus(run.status)) return runs.waitForRun(c.env, caller, run.id, heldMs, known)
@@ -110,10 +107,7 @@ export function realtimeRoutes(app: App): void {
 
 /** The handle remembers where a feed that looks back some hours began, so that it does not drift. */
 async function answerFeed(c: Ctx, caller: Caller, name: string, query: FeedQuery, backMs?: number): Promise<Response> {
-  const offset = c.req.query('offset')
-  const known = revisionOf(offset)
-  if (known === undefined && offset !== '-1')
-    throw new OperationError('INVALID_REQUEST', 'offset must be -1, or the electric-offset of the answer before')
+  const known = seenRevision(c)
   const floor = /-(\d{1,15})$/.exec(c.req.query('handle') ?? '')?.[1]
   const from = backMs === undefined ? undefined : floor === undefined ? Date.now() - backMs : Number(floor)
   const isHeld = c.req.query('live') === 'true' && known !== undefined
@@ -123,6 +117,15 @@ async function answerFeed(c: Ctx, caller: Caller, name: string, query: FeedQuery
   const rows = page.runs.map((run) => rowMessage(rowOf(run, names, isModern(c)), 'insert'))
   const handle = from === undefined ? name : `${name}-${from}`
   return c.json(page.isCut ? rows : [...rows, upToDate], 200, shapeHeaders(handle, page.revision, names, !page.isCut))
+}
+
+/** What the client has seen; undefined at its beginning. */
+function seenRevision(c: Ctx): number | undefined {
+  const offset = c.req.query('offset')
+  const known = revisionOf(offset)
+  if (known === undefined && offset !== '-1')
+    throw new OperationError('INVALID_REQUEST', 'offset must be -1, or the electric-offset of the answer before')
+  return known
 }
 
 function shapeHeaders(handle: string, revision: number, names: string[], isUpToDate: boolean): Record<string, string> {

@@ -21,6 +21,7 @@ import {
   deleteFile,
   deleteGarbage,
   dueGarbage,
+  type FileRow,
   filesExist,
   migrateFiles,
   nextGarbageAt,
@@ -38,7 +39,7 @@ export class FilesDO extends DurableObject<Env> implements FilesObject {
   async write(files: NewFile[]): Promise<RpcResult<FileEntry[]>> {
     const now = Date.now()
     this.#open()
-    const written = this.#attempt(() => files.map((file) => this.#put(file, now)))
+    const written = this.#attempt((change) => files.map((file) => this.#put(file, now, change)))
     await this.#plan()
     return written
   }
@@ -117,17 +118,17 @@ export class FilesDO extends DurableObject<Env> implements FilesObject {
   async remove(path: string, recursive: boolean): Promise<RpcResult<{ removed: number; more: boolean }>> {
     if (this.#isEmpty()) return missing(path)
     const now = Date.now()
-    const result = this.#attempt(() => {
+    const result = this.#attempt((change) => {
       const file = readFile(this.#sql, path)
       if (file) {
-        this.#delete(file, now)
+        this.#delete(file, now, change)
         return { removed: 1, more: false }
       }
       if (!this.#isFolder(path) && path !== '/') return undefined
       if (!recursive) throw new Refused('CONFLICT', 409, `${path} is a folder: it is removed with recursive.`)
       const { from, to } = rangeOf(path)
       const files = [...walkFiles(this.#sql, from, to, fileLimits.removedRows)]
-      for (const row of files) this.#delete(row, now)
+      for (const row of files) this.#delete(row, now, change)
       return { removed: files.length, more: files.length === fileLimits.removedRows }
     })
     await this.#plan()
@@ -163,22 +164,23 @@ export class FilesDO extends DurableObject<Env> implements FilesObject {
     return [...walkFiles(this.#sql, from, to, 1)].length > 0
   }
 
-  #put(file: NewFile, now: number): FileEntry {
+  #put(file: NewFile, now: number, change: Change): FileEntry {
     const { path } = file
     if (path === '/') throw new Refused('CONFLICT', 409, '/ is a folder: a file cannot take its place.')
     if (this.#isFolder(path)) throw new Refused('CONFLICT', 409, `${path} is a folder: a file cannot take its place.`)
     for (const folder of foldersOf(path))
       if (readFile(this.#sql, folder)) throw new Refused('CONFLICT', 409, `${folder} is a file: nothing can lie in it.`)
     const isStored = 'object' in file
+    const before = readFile(this.#sql, path)
+    // The answer to the first call was lost.
+    if (before && isStored && before.object === file.object) return { path, size: before.size, modifiedAt: before.modifiedAt }
     // The upload took longer than its reservation: its object may be gone by now.
     if (isStored && deleteGarbage(this.#sql, [file.object]) === 0)
       throw new Refused('CONFLICT', 409, `The upload of ${path} took too long; send it again.`)
-    const before = readFile(this.#sql, path)
-    if (before) this.#delete(before, now)
+    if (before) this.#delete(before, now, change)
     const size = isStored ? file.size : file.bytes.byteLength
-    addToTotal(this.#sql, 'bytes', size)
-    addToTotal(this.#sql, 'files', 1)
-    this.#checkTotals()
+    change.bytes += size
+    change.files += 1
     putFile(
       this.#sql,
       { path, size, modifiedAt: now, object: isStored ? file.object : undefined },
@@ -187,10 +189,10 @@ export class FilesDO extends DurableObject<Env> implements FilesObject {
     return { path, size, modifiedAt: now }
   }
 
-  #delete({ path, size, object }: { path: string; size: number; object: string | undefined }, now: number): void {
+  #delete({ path, size, object }: FileRow, now: number, change: Change): void {
     deleteFile(this.#sql, path)
-    addToTotal(this.#sql, 'bytes', -size)
-    addToTotal(this.#sql, 'files', -1)
+    change.bytes -= size
+    change.files -= 1
     if (object !== undefined) putGarbage(this.#sql, object, now + fileLimits.garbageMs)
   }
 
@@ -202,10 +204,19 @@ export class FilesDO extends DurableObject<Env> implements FilesObject {
       throw new Refused('UNPROCESSABLE', 422, `An environment keeps at most ${treeBytes} bytes of files; remove some first.`)
   }
 
-  /** In one transaction; a refusal undoes it. */
-  #attempt<T>(action: () => T): RpcResult<T> {
+  /** In one transaction, with the totals once for all files of it; a refusal undoes it. */
+  #attempt<T>(action: (change: Change) => T): RpcResult<T> {
     try {
-      return value(this.ctx.storage.transactionSync(action))
+      return value(
+        this.ctx.storage.transactionSync(() => {
+          const change: Change = { bytes: 0, files: 0 }
+          const result = action(change)
+          addToTotal(this.#sql, 'bytes', change.bytes)
+          addToTotal(this.#sql, 'files', change.files)
+          if (change.bytes > 0 || change.files > 0) this.#checkTotals()
+          return result
+        }),
+      )
     } catch (error) {
       if (error instanceof Refused) return refused(error.code, error.status, error.message)
       throw error
@@ -219,6 +230,12 @@ export class FilesDO extends DurableObject<Env> implements FilesObject {
     const alarm = await this.ctx.storage.getAlarm()
     if (alarm === null || alarm > due) await this.ctx.storage.setAlarm(Math.max(due, Date.now() + 1))
   }
+}
+
+/** What a transaction adds to the totals. */
+interface Change {
+  bytes: number
+  files: number
 }
 
 class Refused extends Error {

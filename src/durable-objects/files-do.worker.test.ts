@@ -124,6 +124,29 @@ describe('the file tree', () => {
     await expect(statFile(bindings, identity, '/late')).rejects.toThrow('no file')
   })
 
+  it('a large file whose answer was lost is written again without harm, and totals stay right', async () => {
+    const identity = newIdentity()
+    const object = `files/${identity.projectId}/${identity.locator}/${randomText(24)}`
+    await stub(identity).reserve(object)
+    await bindings.BUCKET.put(object, large)
+    const file = { path: '/f', object, size: large.length }
+    const first = await stub(identity).write([file])
+    expect(await stub(identity).write([file])).toEqual(first)
+    expect(await read(identity, '/f')).toEqual(large)
+    await writeFiles(bindings, identity, [
+      { path: '/a', bytes: bytes('12') },
+      { path: '/b', bytes: bytes('345') },
+      { path: '/a', bytes: bytes('1') },
+    ])
+    const totals = (): Promise<unknown> =>
+      runInDurableObject(stub(identity), (_, { storage }) =>
+        Object.fromEntries([...storage.sql.exec('SELECT name, value FROM totals')].map(({ name, value }) => [name, value])),
+      )
+    expect(await totals()).toEqual({ bytes: large.length + 4, files: 3 })
+    await removeFiles(bindings, identity, '/', true)
+    expect(await totals()).toEqual({ bytes: 0, files: 0 })
+  })
+
   it('says no at the limit of the tree, before anything is written', async () => {
     const identity = newIdentity()
     await writeFile(bindings, identity, '/a', bytes('x'))

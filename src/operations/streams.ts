@@ -3,6 +3,7 @@ import type { Env } from '../contracts/bindings.ts'
 import { OperationError } from '../contracts/errors.ts'
 import { objectNames } from '../contracts/objects.ts'
 import type { Caller, RunDetail } from '../contracts/rpc.ts'
+import { isFinalStatus } from '../contracts/statuses.ts'
 import { type StreamRecord, type StreamsObject, streamLimits } from '../contracts/streams.ts'
 import { repeated, unwrap } from './objects.ts'
 import { onRun } from './runs.ts'
@@ -14,8 +15,9 @@ export function checkStreamKey(key: string): string {
   return key
 }
 
-/** The run shows it from now on. */
+/** The run shows it from now on. One that shows it already is not asked again: writers come many times a second. */
 export async function openStream(env: Env, caller: Caller, run: RunDetail, key: string): Promise<void> {
+  if (run.streams?.includes(key) && !isFinalStatus(run.status)) return
   await onRun(env, caller, run.id, 'Run not found', (environment) => environment.addRunStream(caller, run.id, key))
 }
 

@@ -65,8 +65,8 @@ export function createGitx(settings: Settings = {}): Gitx {
     async clone(address, options = {}) {
       const remote = new Remote(address, options)
       const wanted = await remote.find(options.ref)
-      const known = wanted.commit && (await finished(fsx, remote.placeOf(wanted.commit)))
-      if (known) return known
+      const known = remote.placeOf(wanted.commit)
+      if (await fsx.stat(`${known}/${markerName}`)) return { path: known, commit: wanted.commit }
       const tree = Tree.empty()
       const commit = await remote.bring(tree, wanted)
       // The branch may have moved since it was looked up.
@@ -110,8 +110,7 @@ export const gitx: Gitx = /* @__PURE__ */ createGitx()
 interface Wanted {
   /** What `clone` is told: nothing for the default branch. */
   ref?: string
-  /** Unknown when the remote does not say. */
-  commit?: string
+  commit: string
   isCommit?: boolean
 }
 
@@ -168,21 +167,15 @@ class Remote {
       ...(depth === undefined ? {} : { depth }),
     })
     if (isCommit) {
-      await git.checkout({ ...at, ref: commit as string }).catch((error) => {
+      await git.checkout({ ...at, ref: commit }).catch((error) => {
         throw new Error(`${commit} is not among what was cloned of ${this.url}${depth ? ` with a depth of ${depth}` : ''}.`, {
           cause: error,
         })
       })
-      return commit as string
+      return commit
     }
     return git.resolveRef({ ...at, ref: 'HEAD' })
   }
-}
-
-async function finished(fsx: Fsx, path: string): Promise<Repository | undefined> {
-  if (!(await fsx.stat(`${path}/${markerName}`))) return undefined
-  const { commit } = JSON.parse(await fsx.read(`${path}/${markerName}`)) as { commit: string }
-  return { path, commit }
 }
 
 async function open(fsx: Fsx, repo: Repository | string): Promise<{ fs: Tree; at: { dir: string; cache: object } }> {
